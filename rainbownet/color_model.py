@@ -7,6 +7,9 @@ import keras
 import numpy as np
 from keras import ops
 
+# A file is restored from what its import has registered with Keras, all of which may stand in a model.
+from rainbownet import buckets, codecs, embedding, losses, priors  # noqa: F401
+
 
 @keras.saving.register_keras_serializable("rainbownet")
 class ColorModel(keras.Model):

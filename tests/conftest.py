@@ -2,15 +2,12 @@
 
 import os
 import sys
-from pathlib import Path
 
 import pytest
 
 # Before anything imports them: less of TensorFlow's chatter, and no window for a figure.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("MPLBACKEND", "Agg")
-
-CHECKOUT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(autouse=True)
@@ -19,9 +16,3 @@ def seeded():
     # Tests that do without Keras must not pay for its import.
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
-
-
-@pytest.fixture(scope="session")
-def checkout():
-    """The folder of the checkout."""
-    return CHECKOUT

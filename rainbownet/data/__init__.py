@@ -1,0 +1,1 @@
+"""Photos on disk: finding, reading, writing, auditing and splitting them."""

@@ -1,0 +1,115 @@
+"""From photos to batches that a network trains on.
+
+On the host photos are only decoded, shrunk, cropped and flipped. Color conversion and bucketing run on whole batches as
+one compiled function, on the GPU where there is one; the same code runs on the CPU where there is none.
+"""
+
+import functools
+
+import numpy as np
+import tensorflow as tf
+
+from rainbownet.data.photos import decode_rgb
+
+
+def training_batches(photos, codec, size, batch, seed=0, start=0, embeddings=None, workers=2):
+    """Makes the endless stream of training batches.
+
+    What stands at a place of the stream follows from the seed and the place alone: each pass over the photos is a new
+    permutation, each crop and flip is drawn for itself. A stream that starts at a step is therefore the same as one
+    that was read up to there, which is what resuming needs.
+
+    Args:
+        photos: list of `PhotoFile`.
+        codec: the codec that makes input and target.
+        size: side in pixels of the squares.
+        batch: photos a batch.
+        seed: of permutations, crops and flips.
+        start: number of the first batch.
+        embeddings: (photos, n) float32, the second input, or `None`.
+        workers: photos decoded at the same time.
+
+    Returns:
+        `tf.data.Dataset` of (input, target), where input is (batch, size, size, 1) L, or a dict of "l" and "embedding".
+    """
+    count = len(photos)
+
+    @functools.lru_cache(maxsize=2)
+    def order(epoch):
+        return np.random.default_rng((seed, epoch)).permutation(count)
+
+    def load(place):
+        epoch, position = divmod(int(place), count)
+        index = order(epoch)[position]
+        draw = np.random.default_rng((seed, epoch, position))
+        rgb = decode_rgb(photos[index].read(), size)
+        top, left = draw.integers(0, np.array(rgb.shape[:2]) - size + 1)
+        rgb = rgb[top : top + size, left : left + size]
+        return np.ascontiguousarray(rgb[:, ::-1] if draw.random() < 0.5 else rgb), np.int64(index)
+
+    places = tf.data.Dataset.range(start * batch, np.iinfo(np.int64).max)
+    return _batches(places, load, codec, size, batch, embeddings, workers)
+
+
+def validation_batches(photos, codec, size, batch, embeddings=None, workers=2):
+    """Makes one pass over photos in their order, cut to their middle square.
+
+    Args:
+        photos: list of `PhotoFile`.
+        codec: the codec that makes input and target.
+        size: side in pixels of the squares.
+        batch: photos a batch; the last one may be smaller.
+        embeddings: (photos, n) float32, the second input, or `None`.
+        workers: photos decoded at the same time.
+
+    Returns:
+        `tf.data.Dataset` as `training_batches` gives, but finite.
+    """
+
+    def load(place):
+        return middle_square(photos[int(place)].read(), size), np.int64(place)
+
+    return _batches(tf.data.Dataset.range(len(photos)), load, codec, size, batch, embeddings, workers)
+
+
+def middle_square(data, size):
+    """Decodes a photo, shrinks (or enlarges) it to a short side of `size` and cuts out its middle square.
+
+    Args:
+        data: the photo's bytes.
+        size: side in pixels.
+
+    Returns:
+        (size, size, 3) uint8.
+    """
+    rgb = decode_rgb(data, size)
+    top, left = (np.array(rgb.shape[:2]) - size) // 2
+    return np.ascontiguousarray(rgb[top : top + size, left : left + size])
+
+
+def _batches(places, load, codec, size, batch, embeddings, workers):
+    codec.prepare()
+    if embeddings is not None:
+        embeddings = tf.constant(embeddings, tf.float32)
+
+    def load_shaped(place):
+        rgb, index = tf.numpy_function(load, [place], (tf.uint8, tf.int64))
+        return tf.ensure_shape(rgb, (size, size, 3)), tf.ensure_shape(index, ())
+
+    @tf.function(jit_compile=True)
+    def encode(rgb):
+        return codec.encode(rgb)
+
+    def encode_batch(rgb, index):
+        l, target = encode(rgb)
+        return (l if embeddings is None else {"l": l, "embedding": tf.gather(embeddings, index)}), target
+
+    device = "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
+    data = places.map(load_shaped, num_parallel_calls=workers, deterministic=True).batch(batch)
+    data = data.apply(tf.data.experimental.copy_to_device(device))
+    with tf.device(device):
+        data = data.map(encode_batch).prefetch(2)
+    # Autotuning makes an iterator that is not read to its end wait, for as long as it has lived, before it goes.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return data.with_options(options)
