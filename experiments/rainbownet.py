@@ -31,10 +31,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from sklearn.cluster import KMeans
 
-from rainbownet import buckets, color, systems, training
+from rainbownet import buckets, color, embedding, systems, training
 from rainbownet.data.files import find_photos
 from rainbownet.data.pipeline import middle_square, training_batches
-from rainbownet.embedding import InceptionResNetV2Embedder
 
 SIZE, EPOCHS = 224, 23  # the document's
 OVERFIT_PHOTOS, OVERFIT_STEPS = 8, 600
@@ -70,7 +69,7 @@ def overfit(photos, out, options, quick):
 
 def fusion(photos, out, options, quick, weights, limits):
     """Fig. 2: validation loss by epoch, with and without the embedding."""
-    embedder = InceptionResNetV2Embedder(weights=None if quick else weights)
+    embedder = embedding.get("random" if quick else weights)
     return _compare(
         photos, out, limits,
         {
@@ -155,7 +154,7 @@ def main(arguments=None):
     parser.add_argument("--size", type=int, default=SIZE)
     parser.add_argument("--epochs", type=int, default=EPOCHS)
     parser.add_argument("--precision", default="float32", help="Keras' dtype policy, such as mixed_bfloat16")
-    parser.add_argument("--weights", default="imagenet", help="InceptionResNetV2's: 'imagenet' or a file")
+    parser.add_argument("--weights", default="imagenet", help="of InceptionResNetV2: imagenet, random or a file")
     parser.add_argument("--quick", action="store_true", help="toy size, to see that it runs")
     args = parser.parse_args(arguments)
     out = args.out / args.experiment

@@ -251,6 +251,25 @@ class HubEmbedder(Embedder):
         return {"handle": self.handle, "size": self.size}
 
 
+def get(name):
+    """Finds an embedder by what a command line can say.
+
+    Args:
+        name: "imagenet" or "random" for InceptionResNetV2 with these weights (random ones are for tests), the path of a
+            weights file of it, or the folder or handle of a TensorFlow Hub image module.
+
+    Returns:
+        An `Embedder`.
+
+    Raises:
+        FileNotFoundError: there is no such file, folder or module.
+        ValueError: it is none of these.
+    """
+    if name in ("imagenet", "random"):
+        return InceptionResNetV2Embedder("imagenet" if name == "imagenet" else None)
+    return InceptionResNetV2Embedder(name) if Path(name).is_file() else HubEmbedder(name)
+
+
 class EmbeddingCache:
     """Embeddings of photos on disk: each photo's vector is computed once, by the content of its file.
 

@@ -234,6 +234,13 @@ def test_hub_embedder_tells_what_is_missing(tmp_path):
         embedding.HubEmbedder("https://localhost:1/module")
 
 
+def test_an_embedder_is_found_by_its_folder_and_nothing_by_a_wrong_name(tmp_path):
+    found = embedding.get(str(keras_module(tmp_path / "module", (12, 12))))
+    assert isinstance(found, embedding.HubEmbedder) and found.size == (12, 12)
+    with pytest.raises(FileNotFoundError, match="is no folder"):
+        embedding.get(str(tmp_path / "nothing"))
+
+
 def test_a_missing_weights_file_is_told_before_anything_is_built(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.h5 is no file"):
         embedding.InceptionResNetV2Embedder(weights=tmp_path / "nowhere.h5")
