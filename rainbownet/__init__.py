@@ -34,10 +34,10 @@ _SUBMODULES = (
     "systems",
     "data",
     "evaluation",
+    "presets",
     "colorizer",
     "training",
     "export",
-    "presets",
     "cli",
 )
 

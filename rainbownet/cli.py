@@ -1,0 +1,361 @@
+"""The command `rainbownet`: it parses, calls the package and prints.
+
+Keras and TensorFlow take seconds to import, so each command imports what it needs once its arguments are known to be
+sound; `--help` imports none of it.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from typer.core import TyperGroup
+
+from rainbownet import __version__
+from rainbownet.data.files import SUFFIXES, find_photos
+
+
+class _Group(TyperGroup):
+    """Tells a user's mistake in a sentence, without a traceback."""
+
+    def invoke(self, ctx):
+        try:
+            return super().invoke(ctx)
+        except (ValueError, OSError, MemoryError) as error:
+            typer.echo(f"Error: {_sentence(error)}", err=True)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+_Model = Annotated[str, typer.Argument(help="A .keras file, the folder of a run or of a preset, or a preset's name.")]
+_Photos = Annotated[list[Path], typer.Argument(help="Folders, photos or .tar archives of photos.")]
+_Temperature = Annotated[
+    float | None,
+    typer.Option(min=0, help="0: the likeliest color of each place; 1: the mean of all, paler; the model's by default."),
+]
+
+
+def _version(wanted: bool):
+    if wanted:
+        typer.echo(f"rainbownet {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Tell the version.")
+    ] = False,
+):
+    """Colors for gray photographs."""
+
+
+@app.command()
+def colorize(
+    photos: _Photos,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output",
+            help="Folder to write to, or for a single photo a file; NAME_color beside each photo by default.",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A preset's name, a .keras file or the folder of a run; rainbownet_plain by default."),
+    ] = None,
+    temperature: _Temperature = None,
+    saturation: Annotated[float, typer.Option(min=0, help="Factor on all colors: 0 is gray, 2 twice as vivid.")] = 1.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace photos that were written before.")] = False,
+    skip_colored: Annotated[bool, typer.Option("--skip-colored", help="Leave photos alone that have colors.")] = False,
+    compare: Annotated[
+        bool, typer.Option("--compare", help="Write also NAME_compare: gray, colorized and, where known, true colors.")
+    ] = False,
+):  # fmt: skip
+    """Color photos: single ones, whole folders with their structure, or .tar archives.
+
+    Names, metadata, transparency and 16 bits are kept. Photos that were colored before are left alone unless
+    --overwrite is given; the photos themselves are never overwritten.
+    """
+    jobs = _jobs(photos, output)
+    _start_keras()
+    from rainbownet import presets
+    from rainbownet.colorizer import Colorizer
+
+    colorizer = Colorizer.load(model or presets.DEFAULT)
+    done, skipped, failed, targets = 0, [], [], set()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        for photo, target in progress.track(jobs, description="Colorizing"):
+            try:
+                if target in targets:
+                    raise ValueError(f"another photo has been written to {target} already; color them to two folders.")
+                targets.add(target)
+                reason = _colorize_one(
+                    colorizer, photo, target, temperature, saturation, overwrite, skip_colored, compare
+                )
+            except (ValueError, OSError, MemoryError) as error:
+                failed.append((photo.name, _sentence(error)))
+            else:
+                done += not reason
+                skipped += [(photo.name, reason)] if reason else []
+    for what, entries in (("skipped", skipped), ("failed", failed)):
+        for name, reason in entries:
+            typer.echo(f"{what} {name}: {reason}")
+    typer.echo(f"{done} colorized, {len(skipped)} skipped, {len(failed)} failed.")
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    system: Annotated[str, typer.Argument(help="The system, such as rainbownet.")],
+    photos: _Photos,
+    out: Annotated[Path, typer.Option(help="Folder of the run; one that was interrupted is resumed.")],
+    epochs: Annotated[int | None, typer.Option(help="Passes over the photos; the system's by default.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of epochs.")] = None,
+    epoch_steps: Annotated[int | None, typer.Option(help="Steps between validations; one epoch by default.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Variant of the system: plain, fusion or baseline.")] = None,
+    size: Annotated[int | None, typer.Option(help="Side of the training squares in pixels.")] = None,
+    batch: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
+    rebalance: Annotated[
+        float | None, typer.Option(help="Weigh rare colors more: lambda in 0..1, smaller is stronger.")
+    ] = None,
+    embedding: Annotated[
+        str | None,
+        typer.Option(help="For fusion: a weights file of InceptionResNetV2, or an image module; imagenet by default."),
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any other option of the system or field of its recipe."),
+    ] = None,
+    initial: Annotated[Path | None, typer.Option(help="A .keras file whose weights to begin with.")] = None,
+    precision: Annotated[str, typer.Option(help="Keras' dtype policy, such as mixed_bfloat16.")] = "float32",
+    seed: Annotated[int, typer.Option(help="Seed of weights, order and crops.")] = 0,
+    workers: Annotated[int, typer.Option(min=1, help="Photos decoded at the same time.")] = 2,
+):
+    """Train a system on photos, or go on where an interrupted run stopped. RUN/best.keras is the model."""
+    _start_keras()
+    from rainbownet import systems, training
+    from rainbownet.embedding import get
+
+    options = {"variant": variant, "size": size, "batch": batch, "learning_rate": learning_rate, "rebalance": rebalance}
+    # What is not given is left to the system.
+    options = {name: value for name, value in options.items() if value is not None} | _settings(settings or [])
+    if embedding is not None:
+        options["embedder"] = get(embedding)
+    training.train(
+        systems.get(system, **options),
+        photos,
+        out,
+        epochs=epochs,
+        steps=steps,
+        minutes=minutes,
+        epoch_steps=epoch_steps,
+        initial=initial,
+        precision=precision,
+        seed=seed,
+        workers=workers,
+    )
+
+
+@app.command()
+def evaluate(
+    model: _Model,
+    photos: _Photos,
+    size: Annotated[int | None, typer.Option(help="Short side of the photos; the training's by default.")] = None,
+    temperature: _Temperature = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+):
+    """Measure a model on color photos that it was not trained on, beside three ways of doing nothing."""
+    found = [photo for root in photos for photo in find_photos(root)]
+    _start_keras()
+    from rainbownet import evaluation, presets
+
+    loaded = presets.load(model)
+    result = evaluation.evaluate(loaded, found, size=size, temperature=temperature, embed=loaded.embedder)
+    if out is not None:
+        result.to_json(out)
+    _print(result.table())
+    typer.echo(evaluation.verdict(result))
+
+
+@app.command()
+def export(
+    model: _Model,
+    out: Annotated[Path, typer.Argument(help="Folder of the SavedModel.")],
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a SavedModel that is there.")] = False,
+):
+    """Write a model as a SavedModel, which colors photos in TensorFlow Serving, or wherever rainbownet is not."""
+    _start_keras()
+    from rainbownet import presets
+    from rainbownet.export import export as write
+
+    difference = write(presets.load(model), out, overwrite)
+    typer.echo(
+        f"Wrote {out}; its photos differ from the colorizer's by {difference['mean']:.2f} levels of 255 in the mean, "
+        f"by {difference['largest']:.0f} at most."
+    )
+
+
+@app.command()
+def presets():
+    """List the models that ship with the package."""
+    _start_keras()
+    from rainbownet import presets
+
+    table = Table("name", "parameters", "MB", "description")
+    for name, facts in presets.describe().items():
+        default = " (default)" if name == presets.DEFAULT else ""
+        megabytes = f"{facts['bytes'] / 1e6:.1f}"
+        table.add_row(name + default, f"{facts['parameters']:,}", megabytes, facts.get("description", ""))
+    _print(table if table.row_count else "No preset is installed.")
+
+
+@app.command()
+def audit(
+    photos: _Photos,
+    min_side: Annotated[int, typer.Option(min=1, help="Photos with a shorter side are refused.")] = 32,
+    out: Annotated[Path | None, typer.Option(help="CSV file to list the refused photos in.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Photos read at the same time.")] = 2,
+):
+    """Tell which photos could not be trained on: unreadable, too small, gray or sepia, doubles."""
+    from rainbownet.data.audit import audit
+
+    found = [photo for root in photos for photo in find_photos(root)]
+    result = audit(found, min_side, out, workers=workers)
+    for name, reason in result.refused:
+        typer.echo(f"{name}: {reason}")
+    typer.echo(result.summary)
+
+
+def main():
+    """Runs the command."""
+    warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+    app(prog_name="rainbownet")
+
+
+def _settings(texts):
+    """Reads NAME=VALUE, where a value is JSON (3, 0.5, null) or else a text."""
+    settings = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise typer.BadParameter(f"{text} is not of the form NAME=VALUE.", param_hint="--set")
+        try:
+            settings[name] = json.loads(value)
+        except ValueError:
+            settings[name] = value
+    return settings
+
+
+def _jobs(roots, output):
+    """Pairs of a `PhotoFile` and the path to write it to; raises where there is nothing to read or no way to write."""
+    if output is None:
+        jobs = []
+        for root in roots:
+            photos = find_photos(root)
+            if root.is_dir() or photos[0].member:
+                raise typer.BadParameter(f"name a folder for the photos of {root}.", param_hint="-o")
+            jobs += [(photo, root.with_name(f"{root.stem}_color{root.suffix}")) for photo in photos]
+        return jobs
+    if len(roots) == 1 and not roots[0].is_dir() and output.suffix.lower() in SUFFIXES and not output.is_dir():
+        photos = find_photos(roots[0])
+        if len(photos) > 1 or photos[0].member:
+            raise typer.BadParameter(
+                f"{output} is one file; name a folder for the photos of {roots[0]}.", param_hint="-o"
+            )
+        _check_folder(output.parent)
+        return [(photos[0], output)]
+    jobs = []
+    for root in roots:
+        # As `cp -r` does it: the content of one folder, or each of several under its own name.
+        folder = output / root.name if len(roots) > 1 and root.is_dir() else output
+        photos = find_photos(root)
+        if root.is_dir() and root.resolve() in output.resolve().parents:
+            # What an earlier call wrote into a folder of the photos' own folder is no photo to color.
+            photos = [photo for photo in photos if not photo.path.resolve().is_relative_to(output.resolve())]
+        jobs += [(photo, folder / photo.name) for photo in photos]
+    _check_folder(output)
+    return jobs
+
+
+def _check_folder(folder):
+    """Finds out before the work is done whether its results can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ValueError(f"{folder} cannot be written to ({error.strerror}); choose another output folder.") from error
+
+
+def _colorize_one(colorizer, photo, target, temperature, saturation, overwrite, skip_colored, compare):
+    """Colors one photo; gives the reason if it is skipped."""
+    import numpy as np
+
+    from rainbownet.colorizer import gray_copy
+    from rainbownet.data.audit import is_gray_or_sepia
+    from rainbownet.data.photos import decode_rgb, read_photo, write_photo
+
+    compared = target.with_name(f"{target.stem}_compare{target.suffix}") if compare else None
+    for path in filter(None, (target, compared)):
+        if path.exists() and path.samefile(photo.path):
+            raise ValueError("the output would replace the photo itself; choose another output folder.")
+        if path.exists() and not overwrite:
+            return f"{path} exists; --overwrite replaces it."
+    colored = (skip_colored or compare) and not is_gray_or_sepia(decode_rgb(photo.read(), 64, photo.name))
+    if skip_colored and colored:
+        return "it has colors."
+    original = read_photo(photo)
+    gray = gray_copy(original.rgb)
+    rgb = colorizer(gray, temperature, saturation)
+    note = f"colorized by rainbownet {__version__}, model {colorizer.name}"
+    settings = {
+        "temperature": colorizer.model.default_temperature if temperature is None else temperature,
+        "saturation": saturation,
+    }
+    # A regression has no temperature.
+    note += "".join(f", {name} {value:g}" for name, value in settings.items() if value is not None)
+    write_photo(target, rgb, original, note)
+    if compared:
+        pictures = [np.repeat(gray[..., None], 3, axis=-1), rgb] + ([original.rgb] if colored else [])
+        write_photo(compared, np.concatenate(pictures, axis=1), original, note)
+    return None
+
+
+def _start_keras():
+    """Imports Keras without the lines that TensorFlow writes to the terminal, of which its settings silence a part."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # what goes wrong is raised too
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(terminal, 2)
+        os.close(terminal)
+
+
+def _print(table):
+    # Where no terminal says how wide it is, rich takes 80 columns, and cuts words.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+def _sentence(error):
+    """What an exception says, in one line."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}."
+    # A MemoryError of Python's own says nothing.
+    return " ".join(str(error).split()) or "memory ran out."
