@@ -39,7 +39,7 @@ _Model = Annotated[str, typer.Argument(help="A .keras file, the folder of a run 
 _Photos = Annotated[list[Path], typer.Argument(help="Folders, photos or .tar archives of photos.")]
 _Temperature = Annotated[
     float | None,
-    typer.Option(min=0, help="0: the likeliest color of each place; 1: the mean of all, paler; the model's by default."),
+    typer.Option(min=0, help="0: the likeliest color; 1: the mean of all, paler; the model's own by default."),
 ]
 
 

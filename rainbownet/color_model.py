@@ -8,7 +8,8 @@ import numpy as np
 from keras import ops
 
 # A file is restored from what its import has registered with Keras, all of which may stand in a model.
-from rainbownet import buckets, codecs, embedding, losses, priors  # noqa: F401
+from rainbownet import buckets, codecs, losses, priors  # noqa: F401
+from rainbownet import embedding as _embedders  # noqa: F401
 
 
 @keras.saving.register_keras_serializable("rainbownet")

@@ -258,7 +258,7 @@ def diagnose(stats):
     if stats["cast"] > max(CAST_LIMIT, stats["truth_cast"] + CAST_EXCESS):
         return (
             f"Predictions are turning {_cast_name(stats['cast_hue'])} (cast {stats['cast']:.2f}, the truth's "
-            f"{stats['truth_cast']:.2f}): {_STRENGTHEN}."
+            f"{stats['truth_cast']:.2f}): {_STRENGTHEN}, or lower the temperature (--temperature)."
         )
     if vividness > GARISH:
         return f"Predictions are garish ({vivid}): {_WEAKEN}, or raise the temperature (--temperature)."

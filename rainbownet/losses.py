@@ -13,8 +13,7 @@ class WeightedCrossentropy(keras.losses.Loss):
     """Pixel-wise cross-entropy from logits, each pixel weighted by the bucket of its true color.
 
     loss = -w(y) log softmax(z)[y], or for a color shared among k buckets -w(y_1) sum_i s_i log softmax(z)[y_i], where
-    y_1 is the nearest. Targets stay sparse: beside the logits and their gradient no array with the length of all
-    buckets is kept.
+    y_1 is the nearest. Targets stay sparse, one-hot arrays over all buckets are never made.
 
     Call with `y_true` (batch, height, width) integer buckets, or (batch, height, width, k, 2) float32 with bucket and
     share of each of the k nearest, nearest first; `y_pred` (batch, height, width, n) float logits. The result of
@@ -36,45 +35,47 @@ class WeightedCrossentropy(keras.losses.Loss):
         buckets = y_pred.shape[-1]
         if self.weights is not None and len(self.weights) != buckets:
             raise ValueError(f"There are {len(self.weights)} weights for logits over {buckets} buckets.")
+        y_pred = ops.cast(y_pred, "float32")
         if len(y_true.shape) == len(y_pred.shape) + 1:
-            indices, shares = ops.cast(y_true[..., 0], "int32"), ops.cast(y_true[..., 1], "float32")
+            nearest = ops.cast(y_true[..., 0, 0], "int32")
+            per_pixel = _soft_crossentropy(ops.cast(y_true[..., 0], "int32"), y_true[..., 1], y_pred)
         else:
-            indices = ops.cast(y_true, "int32")[..., None]
-            shares = ops.ones_like(indices, dtype="float32")
-        if self.weights is not None:
-            shares = shares * ops.take(ops.convert_to_tensor(self.weights), indices[..., :1])
-        per_pixel = _sparse_crossentropy(ops.reshape(y_pred, (-1, buckets)), indices, shares)
-        return ops.reshape(per_pixel, ops.shape(y_pred)[:-1])
+            nearest = ops.cast(y_true, "int32")
+            per_pixel = ops.sparse_categorical_crossentropy(nearest, y_pred, from_logits=True)
+        if self.weights is None:
+            return per_pixel
+        return ops.take(ops.convert_to_tensor(self.weights), nearest) * per_pixel
 
 
-def _sparse_crossentropy(logits, indices, shares):
-    """-sum_i shares_i log softmax(logits)[indices_i] for each row, with a gradient that holds one array of its size.
+def _soft_crossentropy(indices, shares, logits):
+    """-sum_i shares_i log softmax(logits)[indices_i] at each pixel, with a gradient that holds one array of its size.
 
-    Differentiated step by step, the softmax, its logarithm and the one-hot targets would each be kept until the
-    backward pass.
+    Keras has the like for one target a pixel only. Differentiated step by step, the softmax, its logarithm and the
+    gradient of each gathered column would each be kept, all of the length of all buckets. Compiled by XLA the gradient
+    is the one array there is; TensorFlow's own scatter makes a copy of it on the way.
     """
-    neighbors = indices.shape[-1]
-    indices = ops.reshape(indices, (-1, neighbors))
-    shares = ops.reshape(shares, (-1, neighbors))
+    shape, buckets = ops.shape(logits)[:-1], logits.shape[-1]
+    logits = ops.reshape(logits, (-1, buckets))
+    shares = ops.cast(ops.reshape(shares, (-1, shares.shape[-1])), "float32")
+    rows = ops.arange(ops.shape(logits)[0], dtype="int32")[:, None]
+    # Places in the flattened logits: gathering along an axis would broadcast them first.
+    places = rows * buckets + ops.reshape(indices, (-1, indices.shape[-1]))
 
     @ops.custom_gradient
     def crossentropy(logits):
         highest = ops.max(logits, axis=-1, keepdims=True)
         log_total = highest + ops.log(ops.sum(ops.exp(logits - highest), axis=-1, keepdims=True))
-        loss = ops.sum(shares * (log_total - ops.take_along_axis(logits, indices, axis=-1)), axis=-1)
+        loss = ops.sum(shares * (log_total - ops.take(ops.reshape(logits, (-1,)), places)), axis=-1)
 
         def gradient(*args, upstream=None):
             upstream = args[0] if upstream is None else upstream
-            scale = upstream[..., None]
-            total = ops.sum(shares, axis=-1, keepdims=True)
-            result = ops.exp(logits - log_total) * (total * scale)
-            rows = ops.arange(ops.shape(logits)[0], dtype="int32")
-            for i in range(neighbors):
-                column = indices[:, i : i + 1]
-                value = ops.take_along_axis(result, column, axis=-1) - shares[:, i : i + 1] * scale
-                result = ops.scatter_update(result, ops.stack([rows, column[:, 0]], axis=-1), value[:, 0])
-            return result
+            scaled = shares * upstream[:, None]
+            softmax = ops.exp(logits - log_total) * ops.sum(scaled, axis=-1, keepdims=True)
+            result = ops.scatter_update(
+                ops.reshape(softmax, (-1,)), ops.reshape(places, (-1, 1)), ops.reshape(-scaled, (-1,)), reduction="add"
+            )
+            return ops.reshape(result, ops.shape(logits))
 
         return loss, gradient
 
-    return crossentropy(ops.cast(logits, "float32"))
+    return ops.reshape(crossentropy(logits), shape)

@@ -157,7 +157,6 @@ def train(
             initial_epoch=epoch,
             epochs=epoch + 1,
             validation_data=validation,
-            validation_steps=math.ceil(len(splits["val"]) / recipe.batch),
             callbacks=callbacks,
             shuffle=False,
             verbose=1 if console.is_terminal else 2,

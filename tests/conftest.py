@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -16,3 +17,9 @@ def seeded():
     # Tests that do without Keras must not pay for its import.
     if "keras" in sys.modules:
         sys.modules["keras"].utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def checkout():
+    """The folder of the checkout."""
+    return Path(__file__).resolve().parent.parent

@@ -15,8 +15,8 @@ def tiny(network=None, **options):
     return ColorModel(network, BucketCodec(ab_112()), size=(32, 32), stride=8, **options)
 
 
-@pytest.fixture
-def l():
+@pytest.fixture(name="l")
+def luminance():
     return np.random.default_rng(0).uniform(0, 100, (2, 32, 40, 1)).astype("float32")
 
 

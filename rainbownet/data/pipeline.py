@@ -5,6 +5,7 @@ one compiled function, on the GPU where there is one; the same code runs on the 
 """
 
 import functools
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -48,7 +49,8 @@ def training_batches(photos, codec, size, batch, seed=0, start=0, embeddings=Non
         return np.ascontiguousarray(rgb[:, ::-1] if draw.random() < 0.5 else rgb), np.int64(index)
 
     places = tf.data.Dataset.range(start * batch, np.iinfo(np.int64).max)
-    return _batches(places, load, codec, size, batch, embeddings, workers)
+    data = _batches(places, load, codec, size, batch, embeddings, workers)
+    return data.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
 def validation_batches(photos, codec, size, batch, embeddings=None, workers=2):
@@ -69,7 +71,8 @@ def validation_batches(photos, codec, size, batch, embeddings=None, workers=2):
     def load(place):
         return middle_square(photos[int(place)].read(), size), np.int64(place)
 
-    return _batches(tf.data.Dataset.range(len(photos)), load, codec, size, batch, embeddings, workers)
+    data = _batches(tf.data.Dataset.range(len(photos)), load, codec, size, batch, embeddings, workers)
+    return data.apply(tf.data.experimental.assert_cardinality(math.ceil(len(photos) / batch)))
 
 
 def middle_square(data, size):
@@ -105,7 +108,8 @@ def _batches(places, load, codec, size, batch, embeddings, workers):
         return (l if embeddings is None else {"l": l, "embedding": tf.gather(embeddings, index)}), target
 
     device = "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
-    data = places.map(load_shaped, num_parallel_calls=workers, deterministic=True).batch(batch)
+    # The next photos are decoded while a batch is encoded.
+    data = places.map(load_shaped, num_parallel_calls=workers, deterministic=True).batch(batch).prefetch(1)
     data = data.apply(tf.data.experimental.copy_to_device(device))
     with tf.device(device):
         data = data.map(encode_batch).prefetch(2)
