@@ -34,7 +34,7 @@ def make_preset(run, folder, held_out, notes):
     Returns:
         The preset's metadata.
     """
-    model = color_model.load(run / "best.keras")
+    model = _named(color_model.load(run / "best.keras"), folder.name)
     settings = json.loads((run / "run.json").read_text())
     tried = _try_temperatures(model, training.validation_photos(run)[:CHOSEN_ON])
     if tried:
@@ -147,6 +147,12 @@ def card(metadata, temperature):
     lines += ["", "## What it is bad at", ""]
     lines += [f"- {limit}" for limit in metadata["limits"]]
     return "\n".join(lines) + "\n"
+
+
+def _named(model, name):
+    copy = color_model.ColorModel.from_config({**model.get_config(), "name": name})
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def _try_temperatures(model, photos):

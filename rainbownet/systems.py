@@ -64,7 +64,7 @@ class System:
     """A network, a codec and a recipe under a name.
 
     Args:
-        name: the name and the options that differ from its defaults, for people.
+        name: the name and the variant.
         network: function that builds the network.
         codec: the codec.
         stride: heights and widths must be divisible by it.
@@ -102,7 +102,8 @@ class System:
             network = self.network()
         finally:
             keras.config.set_dtype_policy(before)
-        return ColorModel(network, self.codec, (self.recipe.size,) * 2, self.stride, prior, self.embedder)
+        size, name = (self.recipe.size,) * 2, self.name.replace(" ", "_")
+        return ColorModel(network, self.codec, size, self.stride, prior, self.embedder, name=name)
 
     def loss(self, prior=None):
         """Builds the loss.

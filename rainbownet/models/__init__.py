@@ -4,6 +4,20 @@ A network is a function that returns a functional `keras.Model` with logits or n
 its own units and has no idea of colors. What its numbers mean is said by a codec, see `rainbownet.codecs`.
 """
 
+from rainbownet.models.color_unet import color_unet
+from rainbownet.models.colornet import colornet
+from rainbownet.models.dropout_cnn import dropout_cnn
+from rainbownet.models.eccv16 import eccv16
 from rainbownet.models.rainbownet import rainbownet_baseline, rainbownet_fusion, rainbownet_plain
+from rainbownet.models.resnet18 import resnet18
 
-__all__ = ["rainbownet_baseline", "rainbownet_fusion", "rainbownet_plain"]
+__all__ = [
+    "color_unet",
+    "colornet",
+    "dropout_cnn",
+    "eccv16",
+    "rainbownet_baseline",
+    "rainbownet_fusion",
+    "rainbownet_plain",
+    "resnet18",
+]
