@@ -2,12 +2,11 @@
 
     python -m data_prep.make_preset RUN saved_models/NAME --held-out PHOTOS [--held-out PHOTOS] --notes NOTES.json
 
-The temperature is chosen on validation photos of the run, never on the held-out ones: of those tried, the one with the
-best balanced AuC among the ones whose colors are 0.75 to 1.1 times as strong as the truth's; where none is, the one
-that comes nearest to that. The figures of the card are those of `rainbownet evaluate` on each of the held-out sets; it
-is written from their JSON, which is kept in the preset's metadata.json. NOTES.json holds what no figure says:
-"description", "data", "machine", "commands" (a list) and "limits" (a list of sentences). Takes some minutes; writes
-15 MB for RainbowNet.
+The temperature is chosen on validation photos of the run, never on the held-out ones: of those tried whose balanced
+AuC is within a quarter of a point of the best, which is noise, the one whose colors are most nearly as strong as the
+truth's. The figures of the card are those of `rainbownet evaluate` on each of the held-out sets; it is written from
+their JSON, which is kept in the preset's metadata.json. NOTES.json holds what no figure says: "description", "data",
+"machine", "commands" (a list) and "limits" (a list of sentences). Takes some minutes; writes 15 MB for RainbowNet.
 """
 
 import argparse
@@ -18,7 +17,7 @@ from rainbownet import color_model, evaluation, presets, training
 from rainbownet.data.files import find_photos, write_atomically
 
 TEMPERATURES = (0.0, 0.2, 0.38, 0.5, 0.7, 0.85, 1.0)
-LIVELY = (0.75, 1.1)  # colorfulness against the truth's that counts as neither dull nor garish
+NOISE = 0.25  # points of balanced AuC
 CHOSEN_ON = 300  # validation photos
 
 
@@ -72,13 +71,9 @@ def choose_temperature(tried):
     Returns:
         The temperature.
     """
-    low, high = LIVELY
-
-    def rank(row):
-        outside = max(low - row["vividness"], row["vividness"] - high, 0)
-        return -outside, row["auc_balanced"]
-
-    return max(tried, key=rank)["temperature"]
+    best = max(row["auc_balanced"] for row in tried)
+    as_good = [row for row in tried if row["auc_balanced"] >= best - NOISE]
+    return min(as_good, key=lambda row: abs(row["vividness"] - 1))["temperature"]
 
 
 def card(metadata, temperature):
@@ -108,7 +103,7 @@ def card(metadata, temperature):
         *metadata["commands"],
         "```",
         "",
-        f"The last command ran {how['steps']:,} steps of {how['recipe']['batch']} photos in {how['minutes']:.0f} "
+        f"The training ran {how['steps']:,} steps of {how['recipe']['batch']} photos in {how['minutes']:.0f} "
         f"minutes on {metadata['machine']}.",
         "",
         "## Figures",

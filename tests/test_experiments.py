@@ -85,10 +85,10 @@ def test_a_run_becomes_a_preset_with_a_card(runs, photos, tmp_path):
     assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
 
 
-def test_temperature_is_the_best_of_the_lively_ones():
+def test_temperature_is_the_most_lifelike_of_those_as_good_as_the_best():
     def tried(*rows):
         keys = ("temperature", "vividness", "auc_balanced")
         return [dict(zip(keys, row, strict=True)) for row in rows]
 
-    assert make_preset.choose_temperature(tried((0, 1.3, 70), (0.4, 1.0, 66), (0.7, 0.8, 67), (1, 0.5, 69))) == 0.7
-    assert make_preset.choose_temperature(tried((0, 0.6, 60), (1, 0.2, 70))) == 0
+    rows = tried((0, 1.0, 66.0), (0.4, 1.3, 67.0), (0.7, 0.9, 66.8), (1, 0.5, 66.9))
+    assert make_preset.choose_temperature(rows) == 0.7
