@@ -50,7 +50,7 @@ def overfit(photos, out, options, quick):
     model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0), loss=system.loss())
     stream = training_batches(few, system.codec, system.recipe.size, len(few))
     steps = 20 if quick else OVERFIT_STEPS
-    history = model.fit(stream, steps_per_epoch=steps // 20, epochs=20, verbose=2).history["loss"]
+    history = model.fit(stream, steps_per_epoch=steps // 20, epochs=20, shuffle=False, verbose=2).history["loss"]
 
     rgb = np.stack([middle_square(photo.read(), system.recipe.size) for photo in few])
     l = color.luminance(rgb)
