@@ -191,7 +191,7 @@ def _status(field):
 
 
 def made_up_photos(count, height, width, seed=0):
-    """Makes pictures that are as smooth, as colorful and as grainy as photos: noise whose power falls with frequency.
+    """Makes pictures that are as smooth, as colourful and as grainy as photos: noise whose power falls with frequency.
 
     Args:
         count: number of pictures.
@@ -205,7 +205,7 @@ def made_up_photos(count, height, width, seed=0):
     rng = np.random.default_rng(seed)
     photos = np.empty((count, height, width, 3), "uint8")
     for photo in photos:
-        # Luminance varies about four times as much as the two opponent colors.
+        # Luminance varies about four times as much as the two opponent colours.
         light, red_green, yellow_blue = (amount * _cloud(rng, height, width) for amount in (55, 14, 20))
         channels = (light + red_green + yellow_blue, light - red_green + yellow_blue, light - 2 * yellow_blue)
         grain = rng.normal(0, 2, (height, width)).astype("float32")

@@ -3,7 +3,7 @@
     python -m data_prep.make_preset RUN saved_models/NAME --held-out PHOTOS [--held-out PHOTOS] --notes NOTES.json
 
 The temperature is chosen on validation photos of the run, never on the held-out ones: of those tried whose balanced
-AuC is within a quarter of a point of the best, which is noise, the one whose colors are most nearly as strong as the
+AuC is within a quarter of a point of the best, which is noise, the one whose colours are most nearly as strong as the
 truth's. The figures of the card are those of `rainbownet evaluate` on each of the held-out sets; it is written from
 their JSON, which is kept in the preset's metadata.json. NOTES.json holds what no figure says: "description", "data",
 "machine", "commands" (a list) and "limits" (a list of sentences). Takes some minutes; writes 15 MB for RainbowNet.
@@ -119,7 +119,7 @@ def card(metadata, temperature):
             f"{protocol['photos']} photos, short side {protocol['size']}, {protocol['crop']} crop, temperature "
             f"{protocol['temperature']}.",
             "",
-            "| | PSNR (dB) | AuC (%) | balanced AuC (%) | colorfulness | against the truth's |",
+            "| | PSNR (dB) | AuC (%) | balanced AuC (%) | colourfulness | against the truth's |",
             "| --- | --- | --- | --- | --- | --- |",
         ]
         lines += [
@@ -132,7 +132,7 @@ def card(metadata, temperature):
         "",
         "The temperature was chosen on validation photos of the training set:",
         "",
-        "| temperature | balanced AuC (%) | AuC (%) | colorfulness against the truth's |",
+        "| temperature | balanced AuC (%) | AuC (%) | colourfulness against the truth's |",
         "| --- | --- | --- | --- |",
     ]
     lines += [

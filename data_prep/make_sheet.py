@@ -1,4 +1,4 @@
-"""Makes a contact sheet: photos as they are above, colored below.
+"""Makes a contact sheet: photos as they are above, coloured below.
 
     python -m data_prep.make_sheet docs/photos docs/sheet.jpg [--model rainbownet_plain] [--height 240]
 

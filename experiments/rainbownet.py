@@ -1,8 +1,8 @@
-"""RainbowNet's experiments: does it learn at all, what do fusion and color weighting change, which colors go together?
+"""RainbowNet's experiments: does it learn, what do fusion and colour weighting change, which colours go together?
 
 The document (Lin, Ling & Wang, CS 229, 2018) overfits a tiny set (Fig. 1), compares the validation loss with and
-without the fusion of InceptionResNetV2 (Fig. 2), clusters its photos by their colors, begins with a regression that
-goes gray ("v0"), and wishes for a loss that weighs rare colors more. Each is run here by name:
+without the fusion of InceptionResNetV2 (Fig. 2), clusters its photos by their colours, begins with a regression that
+goes gray ("v0"), and wishes for a loss that weighs rare colours more. Each is run here by name:
 
     python -m experiments.rainbownet overfit PHOTOS --out RUNS    # Fig. 1: losses.png and overfit.png
     python -m experiments.rainbownet fusion PHOTOS --out RUNS     # Fig. 2: losses.png, plain and fusion
@@ -10,13 +10,13 @@ goes gray ("v0"), and wishes for a loss that weighs rare colors more. Each is ru
     python -m experiments.rainbownet baseline PHOTOS --out RUNS   # the dense regression against the buckets
     python -m experiments.rainbownet clusters PHOTOS --out RUNS   # the cluster figure: clusters.png
 
-PHOTOS is a folder or an archive of color photos; the document had 9,294 to train on and 247 to validate. At its size
+PHOTOS is a folder or an archive of colour photos; the document had 9,294 to train on and 247 to validate. At its size
 (224, batches of 32, 23 epochs) one run takes 12 hours on the authors' GPU; on 2 cores use `--size 64`: a pass over
 17,000 photos takes 10 minutes. `--quick` runs everything at toy size, in two minutes, to see that it works.
 
 To expect: overfit ends below 1.0 nats a pixel; at the document's size the losses begin near 2.7 and end near 1.6 (its
 4.3 M and 2.5 M are sums over a batch of 32 photos of 224x224); fusion learns more slowly than plain at first; without
-weighting predictions are brown or gray, with it they are colorful; the baseline is the dullest. Each run ends with its
+weighting predictions are brown or gray, with it they are colourful; the baseline is the dullest. Each run ends with its
 figures beside three ways of doing nothing, in results.json.
 """
 
@@ -80,7 +80,7 @@ def fusion(photos, out, options, quick, weights, limits):
 
 
 def weighting(photos, out, options, limits):
-    """The authors' wish: rare colors weigh more."""
+    """The authors' wish: rare colours weigh more."""
     return _compare(
         photos, out, limits,
         {
@@ -91,7 +91,7 @@ def weighting(photos, out, options, limits):
 
 
 def baseline(photos, out, options, limits):
-    """The authors' first attempt, a dense regression, whose colors drain away, beside the buckets."""
+    """The authors' first attempt, a dense regression, whose colours drain away, beside the buckets."""
     return _compare(
         photos, out, limits,
         {
@@ -102,7 +102,7 @@ def baseline(photos, out, options, limits):
 
 
 def clusters(photos, out, quick):
-    """The cluster figure: which colors occur together, by K-means over the photos' histograms of buckets."""
+    """The cluster figure: which colours occur together, by K-means over the photos' histograms of buckets."""
     grid = buckets.ab_112()
     found = find_photos(photos)[: 200 if quick else None]
     histograms = []

@@ -1,4 +1,4 @@
-"""RainbowNet: colors for gray photographs.
+"""RainbowNet: colours for gray photographs.
 
 `import rainbownet` alone imports neither Keras nor TensorFlow, which take seconds: submodules and the names below are
 imported when first used (PEP 562).

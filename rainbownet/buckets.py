@@ -1,4 +1,4 @@
-"""Color buckets: the ab plane in cells, so that a color becomes one of n classes.
+"""Colour buckets: the ab plane in cells, so that a colour becomes one of n classes.
 
 Two published grids are here by their own rules and in their own order (row-major by a, then b):
 
@@ -31,14 +31,14 @@ _AB_313_RANGES = {
 
 @keras.saving.register_keras_serializable("rainbownet")
 class Buckets:
-    """Colors in a plane, and the rule that says which of them stands for any other color.
+    """Colours in a plane, and the rule that says which of them stands for any other colour.
 
-    A color belongs to the nearest center. With `cell`, it belongs to the cell that it falls into, where that cell is
+    A colour belongs to the nearest center. With `cell`, it belongs to the cell that it falls into, where that cell is
     one of the kept ones: cells of RainbowNet are cut after truncation toward zero, so that those left of zero reach one
     unit further to the right than their center says.
 
     Args:
-        centers: (n, 2) colors in Lab units, a and b.
+        centers: (n, 2) colours in Lab units, a and b.
         cell: side of RainbowNet's truncated cells, or `None` for the nearest center.
     """
 
@@ -62,7 +62,7 @@ class Buckets:
         return cls(**config)
 
     def assign(self, ab):
-        """Finds the bucket of each color, by table look-up.
+        """Finds the bucket of each colour, by table look-up.
 
         Args:
             ab: (..., 2) float, Lab units; values beyond -128..128 count as on that border.
@@ -73,11 +73,11 @@ class Buckets:
         return ops.take(ops.convert_to_tensor(self._table), self._square(ab))
 
     def soft_assign(self, ab, neighbors=5, sigma=5.0):
-        """Shares each color among its nearest buckets (Zhang et al. 2016, section 2.2: k = 5, sigma = 5).
+        """Shares each colour among its nearest buckets (Zhang et al. 2016, section 2.2: k = 5, sigma = 5).
 
         Args:
             ab: (..., 2) float, Lab units.
-            neighbors: number of buckets that share a color, k.
+            neighbors: number of buckets that share a colour, k.
             sigma: width of the Gaussian of the distance, in Lab units.
 
         Returns:
@@ -86,7 +86,7 @@ class Buckets:
         if neighbors not in self._neighbors:
             self._neighbors[neighbors] = self._candidates(neighbors)
         ab = ops.cast(ab, "float32")
-        # The few candidates of a square hold the k nearest of every color in it, so the result is exact.
+        # The few candidates of a square hold the k nearest of every colour in it, so the result is exact.
         candidates = ops.take(ops.convert_to_tensor(self._neighbors[neighbors]), self._square(ab), axis=0)
         difference = ab[..., None, :] - ops.take(ops.convert_to_tensor(self.centers), candidates, axis=0)
         squared, order = ops.top_k(-ops.sum(ops.square(difference), axis=-1), neighbors)
@@ -110,11 +110,11 @@ class Buckets:
         return table
 
     def _candidates(self, neighbors):
-        """For each square, the centers that can be among the k nearest of a color in it; padded with far ones."""
+        """For each square, the centers that can be among the k nearest of a colour in it; padded with far ones."""
         middles = _LOW + 0.5 + np.arange(_SIDE)
         squares = np.stack(np.meshgrid(middles, middles, indexing="ij"), -1).reshape(-1, 2)
         distances = np.sqrt(_squared_distances(squares, self.centers))
-        # A color is at most half a diagonal from the middle of its square: twice that is the most by which the
+        # A colour is at most half a diagonal from the middle of its square: twice that is the most by which the
         # order of two centers can be wrong.
         reach = np.sort(distances, axis=1)[:, neighbors - 1] + np.sqrt(2)
         count = int((distances <= reach[:, None]).sum(1).max())

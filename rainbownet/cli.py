@@ -80,9 +80,9 @@ def colorize(
         bool, typer.Option("--compare", help="Write also NAME_compare: gray, colorized and, where known, true colors.")
     ] = False,
 ):  # fmt: skip
-    """Color photos: single ones, whole folders with their structure, or .tar archives.
+    """Colour photos: single ones, whole folders with their structure, or .tar archives.
 
-    Names, metadata, transparency and 16 bits are kept. Photos that were colored before are left alone unless
+    Names, metadata, transparency and 16 bits are kept. Photos that were coloured before are left alone unless
     --overwrite is given; the photos themselves are never overwritten.
     """
     jobs = _jobs(photos, output)
@@ -177,7 +177,7 @@ def evaluate(
     temperature: _Temperature = None,
     out: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
 ):
-    """Measure a model on color photos that it was not trained on, beside three ways of doing nothing."""
+    """Measure a model on colour photos that it was not trained on, beside three ways of doing nothing."""
     found = [photo for root in photos for photo in find_photos(root)]
     _start_keras()
     from rainbownet import evaluation, presets
@@ -196,7 +196,7 @@ def export(
     out: Annotated[Path, typer.Argument(help="Folder of the SavedModel.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a SavedModel that is there.")] = False,
 ):
-    """Write a model as a SavedModel, which colors photos in TensorFlow Serving, or wherever rainbownet is not."""
+    """Write a model as a SavedModel, which colours photos in TensorFlow Serving, or wherever rainbownet is not."""
     _start_keras()
     from rainbownet import presets
     from rainbownet.export import export as write
@@ -283,7 +283,7 @@ def _jobs(roots, output):
         folder = output / root.name if len(roots) > 1 and root.is_dir() else output
         photos = find_photos(root)
         if root.is_dir() and root.resolve() in output.resolve().parents:
-            # What an earlier call wrote into a folder of the photos' own folder is no photo to color.
+            # What an earlier call wrote into a folder of the photos' own folder is no photo to colour.
             photos = [photo for photo in photos if not photo.path.resolve().is_relative_to(output.resolve())]
         jobs += [(photo, folder / photo.name) for photo in photos]
     _check_folder(output)

@@ -1,7 +1,7 @@
-"""Codecs: what a network's numbers mean as colors, in both directions.
+"""Codecs: what a network's numbers mean as colours, in both directions.
 
 A codec turns photos into a network's input and target, and a network's output into chroma. It is saved within the
-model's file, so that the file alone is enough to color a photo.
+model's file, so that the file alone is enough to colour a photo.
 """
 
 import functools
@@ -18,11 +18,11 @@ _L_STEPS = 65535 / 100  # 16-bit steps of L in the table: half a step is 8e-4 of
 
 @keras.saving.register_keras_serializable("rainbownet")
 class BucketCodec:
-    """Colors as probabilities over buckets of the ab plane.
+    """Colours as probabilities over buckets of the ab plane.
 
     Args:
         buckets: the `Buckets`.
-        neighbors: how many buckets share a pixel's color in the target: 1 gives hard targets, 5 is Zhang et al.'s.
+        neighbors: how many buckets share a pixel's colour in the target: 1 gives hard targets, 5 is Zhang et al.'s.
         sigma: width of the Gaussian for soft targets, in Lab units.
         temperature: the temperature of `decode` when none is given.
     """
@@ -59,7 +59,7 @@ class BucketCodec:
     def encode(self, rgb):
         """Turns photos into input and target.
 
-        uint8 photos with hard targets go through a table of all 2^24 colors: an order of magnitude faster than the
+        uint8 photos with hard targets go through a table of all 2^24 colours: an order of magnitude faster than the
         formulas. It is computed on first use, which must be outside of a compiled function: `prepare` does it.
 
         Args:
@@ -67,7 +67,7 @@ class BucketCodec:
 
         Returns:
             Pair of L, (batch, height, width, 1) float32 in 0..100, and the target: (batch, height, width) int32
-            buckets, or for soft targets (batch, height, width, neighbors, 2) float32 with bucket and share.
+            buckets, or for soft targets (batch, height, width, neighbours, 2) float32 with bucket and share.
         """
         rgb = ops.convert_to_tensor(rgb)
         if self.neighbors == 1 and "uint8" in str(rgb.dtype):
@@ -112,7 +112,7 @@ class BucketCodec:
 
     @functools.cached_property
     def _table(self):
-        """For each 24-bit color, L in 16 bits and the bucket in 16 bits, as one uint32 seen as int32."""
+        """For each 24-bit colour, L in 16 bits and the bucket in 16 bits, as one uint32 seen as int32."""
         table = np.empty(_COLORS, "uint32")
         plane = np.arange(256, dtype="uint8")
         step = 1 << 18
@@ -136,7 +136,7 @@ class BucketCodec:
 
 @keras.saving.register_keras_serializable("rainbownet")
 class RegressionCodec:
-    """Colors as two numbers for each pixel.
+    """Colours as two numbers for each pixel.
 
     Args:
         scale: Lab units for 1 of the network's output.

@@ -1,7 +1,7 @@
-"""Color spaces: sRGB to CIE Lab and to YUV, and back.
+"""Colour spaces: sRGB to CIE Lab and to YUV, and back.
 
 RGB is sRGB with its piecewise transfer function, either uint8 in 0..255 or float in 0..1. Lab is CIE L*a*b* for the
-illuminant D65 and the 2-degree observer: L in 0..100, a and b about -87..99 and -108..95 for colors that sRGB can show.
+illuminant D65 and the 2-degree observer: L in 0..100, a and b about -87..99 and -108..95 for what sRGB can show.
 YUV is the analogue YUV of BT.601 on gamma-encoded RGB: Y in 0..1, U within +-0.436, V within +-0.615. All functions
 take any leading shape, with the channels last, and are pure `keras.ops`.
 
@@ -25,7 +25,7 @@ YUV_FROM_RGB = np.array(
 )
 RGB_FROM_YUV = np.linalg.inv(YUV_FROM_RGB)
 
-# How far linear RGB may leave 0..1 before a color counts as out of gamut: a third of an 8-bit step at the dark end,
+# How far linear RGB may leave 0..1 before a colour counts as out of gamut: a third of an 8-bit step at the dark end,
 # where the transfer function is steep; at the light end the six digits above put white itself 1e-4 beyond 1.
 _BELOW, _ABOVE = -1e-4, 1 + 1e-3
 _GAMUT_STEPS = 12  # bisections of the chroma: to 1/4096 of it
@@ -49,7 +49,7 @@ def rgb_to_lab(rgb):
 
 
 def lab_to_rgb(lab):
-    """Converts CIE Lab to sRGB; colors that sRGB cannot show are moved back along their chroma first.
+    """Converts CIE Lab to sRGB; colours that sRGB cannot show are moved back along their chroma first.
 
     Args:
         lab: (..., 3) float, L in 0..100, a and b in Lab units.
@@ -98,7 +98,7 @@ def linear_to_rgb(linear):
 
 
 def in_gamut(lab):
-    """Says which colors sRGB can show.
+    """Says which colours sRGB can show.
 
     Args:
         lab: (..., 3) float, L in 0..100, a and b in Lab units.
@@ -111,7 +111,7 @@ def in_gamut(lab):
 
 
 def fit_to_gamut(lab):
-    """Moves colors that sRGB cannot show toward gray, at constant L and hue, until it can; leaves all others alone.
+    """Moves colours that sRGB cannot show toward gray, at constant L and hue, until it can; leaves all others alone.
 
     Clipping each channel of RGB instead changes hue and lightness and leaves the specks of pure red, green or blue
     for which colorizers are known.
@@ -120,7 +120,7 @@ def fit_to_gamut(lab):
         lab: (..., 3) float, L in 0..100, a and b in Lab units.
 
     Returns:
-        (..., 3) float32; a and b are scaled by one factor in 0..1 for each color. Gradients pass through that factor
+        (..., 3) float32; a and b are scaled by one factor in 0..1 for each colour. Gradients pass through that factor
         as through a constant.
 
     Raises:
@@ -139,7 +139,7 @@ def fit_to_gamut(lab):
 
 
 def luminance(rgb):
-    """Computes the L of CIE Lab, the channel from which everything here predicts colors.
+    """Computes the L of CIE Lab, the channel from which everything here predicts colours.
 
     Args:
         rgb: (..., 3) uint8 in 0..255 or float in 0..1.

@@ -1,4 +1,4 @@
-"""A network together with the codec that says what its numbers mean: all that coloring a photo needs, in one file."""
+"""A network together with the codec that says what its numbers mean: all that colouring a photo needs, in one file."""
 
 import functools
 from pathlib import Path
@@ -70,7 +70,7 @@ class ColorModel(keras.Model):
         return self.network(inputs, training=training)
 
     def predict_chroma(self, l, embedding=None, temperature=None):
-        """Predicts colors from luminance.
+        """Predicts colours from luminance.
 
         Args:
             l: (batch, height, width, 1) float, L in 0..100; sides divisible by `stride`.

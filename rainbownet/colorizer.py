@@ -1,4 +1,4 @@
-"""The colorizer: a photo in, a color photo out.
+"""The colorizer: a photo in, a colour photo out.
 
 The photo keeps its own luminance at its own size; only chroma is predicted, at the network's size, and enlarged. What
 is done for each pixel of the full-size photo is NumPy on strips of rows, in threads: memory stays bounded and a strip
@@ -28,7 +28,7 @@ _GAMUT_STEPS = 8
 
 
 class Colorizer:
-    """Colors photos with a model.
+    """Colours photos with a model.
 
     ```python
     colorizer = Colorizer.load("rainbownet_plain")
@@ -37,7 +37,7 @@ class Colorizer:
 
     Args:
         model: a `ColorModel`.
-        name: what the model is called where a photo tells how it was colored; default, the model's own name.
+        name: what the model is called where a photo tells how it was coloured; default, the model's own name.
     """
 
     def __init__(self, model, name=None):
@@ -56,7 +56,7 @@ class Colorizer:
 
         Raises:
             FileNotFoundError: there is nothing of that name.
-            ValueError: it is no model that colors photos.
+            ValueError: it is no model that colours photos.
         """
         path = presets.resolve(path_or_preset)
         # A training run calls all its models alike: what tells them apart is the folder.
@@ -81,12 +81,12 @@ class Colorizer:
     def __call__(self, photo, temperature=None, saturation=1.0):
         """Colors a photo, or a list of photos of any sizes.
 
-        A photo that has colors already, sepia tones included, is made gray first.
+        A photo that has colours already, sepia tones included, is made gray first.
 
         Args:
             photo: a path, a PIL image or an array: (height, width), (height, width, 1) or (height, width, 3), uint8,
                 uint16 or float in 0..1. A list of these, or an array (batch, height, width, 1 or 3), is a batch.
-            temperature: 0 takes the most likely color of each place, 1 the mean of all, which is paler; `None` takes
+            temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler; `None` takes
                 the model's own.
             saturation: factor on the chroma: 0 gives the gray photo.
 
@@ -263,7 +263,7 @@ def _open(photo):
 
 
 def _image(rgb, alpha):
-    """An (h, w, 3) array as a PIL image, which has no 16-bit colors."""
+    """An (h, w, 3) array as a PIL image, which has no 16-bit colours."""
     image = Image.fromarray(rgb if rgb.dtype == np.uint8 else np.round(rgb / 257).astype("uint8"))
     if alpha is not None:
         image.putalpha(alpha)
@@ -363,7 +363,7 @@ def _beyond_gamut(linear):
 
 
 def _fit_to_gamut(l, a, b, y):
-    """`color.fit_to_gamut` on planes of colors that are all beyond it."""
+    """`color.fit_to_gamut` on planes of colours that are all beyond it."""
     kept = np.full_like(l, 0.5)
     step = np.float32(0.25)
     for _ in range(_GAMUT_STEPS):

@@ -4,10 +4,10 @@ Sources:
 - PSNR of 8-bit pictures: ITU-T J.340, section 5.
 - AuC, plain and class-balanced: Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), section 3.1; the idea
   of error curves over thresholds is Deshpande, Rock & Forsyth's (ICCV 2015).
-- Colorfulness: Hasler & Suesstrunk, "Measuring colourfulness in natural images" (SPIE Human Vision 2003), section 7.
+- Colourfulness: Hasler & Suesstrunk, "Measuring colourfulness in natural images" (SPIE Human Vision 2003), section 7.
 - Hue coverage, the effective number of hues: Hill, "Diversity and evenness" (Ecology 54, 1973), the number of order 1.
 
-The ab of a prediction are compared as they are; RGB is computed after colors that sRGB cannot show were moved back
+The ab of a prediction are compared as they are; RGB is computed after colours that sRGB cannot show were moved back
 into it, as `color.lab_to_rgb` does, and after rounding to 8 bits.
 """
 
@@ -41,11 +41,11 @@ THRESHOLDS = 151
 """The AuC runs over the errors 0, 1, ..., 150 in Lab units (Zhang et al.)."""
 
 NEAR_GRAY = 5.0
-"""Chroma below which a pixel counts as nearly gray: half the width of one of Zhang et al.'s buckets, so that its color
+"""Chroma below which a pixel counts as nearly gray: half the width of one of Zhang et al.'s buckets, so that its colour
 is closer to gray than to any other bucket; twice the just noticeable difference of Lab, 2.3 (Mahy et al. 1994)."""
 
 HUE_BINS = 24
-"""Hues of 15 degrees each: neighbors are told apart at a glance, and natural photos fill about 14 of them."""
+"""Hues of 15 degrees each: neighbours are told apart at a glance, and natural photos fill about 14 of them."""
 
 # A perfect prediction has an infinite PSNR, which no mean survives. Rounding to 8 bits alone leaves a squared error of
 # 1/12, so a better one is not to be had of a computed picture.
@@ -59,7 +59,7 @@ GRAY_EXCESS = 0.3
 PALE = 0.5
 """Colorfulness below this part of the truth's is pale: at half of it viewers begin to call a photo gray."""
 CAST_LIMIT = 0.8
-"""A cast beyond this is one color over everything (a constant color has 1), which 16 photos or more seldom have."""
+"""A cast beyond this is one colour over everything (a constant colour has 1), which 16 photos or more seldom have."""
 CAST_EXCESS = 0.15
 """How far the cast must also lie above the truth's, so that a set of sunsets is not taken for a collapse."""
 FEW_HUES = 0.45
@@ -105,7 +105,7 @@ def auc(ab, truth_ab):
 
 
 def colorfulness(rgb):
-    """Computes Hasler and Suesstrunk's colorfulness of one photo.
+    """Computes Hasler and Suesstrunk's colourfulness of one photo.
 
     With rg = R - G and yb = (R + G) / 2 - B: sqrt(var rg + var yb) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2).
 
@@ -113,7 +113,7 @@ def colorfulness(rgb):
         rgb: (..., 3) array, 0..255.
 
     Returns:
-        Float from 0 (gray); 15 is slightly colorful, 33 moderately, 59 quite, 109 extremely (table 1 of the paper).
+        Float from 0 (gray); 15 is slightly colourful, 33 moderately, 59 quite, 109 extremely (table 1 of the paper).
     """
     r, g, b = np.moveaxis(np.asarray(rgb, "float64"), -1, 0)
     rg, yb = r - g, (r + g) / 2 - b
@@ -123,11 +123,11 @@ def colorfulness(rgb):
 class Measures:
     """Gathers all measures over a set of photos in a stream, in memory that does not grow with their pixels.
 
-    Both AuC follow exactly from counts of pixels by bucket of the true color and by error: weighting each pixel with
+    Both AuC follow exactly from counts of pixels by bucket of the true colour and by error: weighting each pixel with
     1 / P(bucket), P over the same pixels, makes the balanced AuC the plain mean over the buckets that occur.
 
     Args:
-        accuracy_buckets: `Buckets` in which a color counts as right; `None` for the 313.
+        accuracy_buckets: `Buckets` in which a colour counts as right; `None` for the 313.
     """
 
     def __init__(self, accuracy_buckets=None):
@@ -144,8 +144,8 @@ class Measures:
         """Adds photos.
 
         Args:
-            ab: (batch, height, width, 2) float, predicted colors in Lab units; or one photo without the first axis.
-            truth_ab: array of the same shape, the true colors.
+            ab: (batch, height, width, 2) float, predicted colours in Lab units; or one photo without the first axis.
+            truth_ab: array of the same shape, the true colours.
             l: (batch, height, width, 1) float, the true L in 0..100.
             truth_rgb: (batch, height, width, 3) uint8, where it is at hand; otherwise it is computed from Lab.
 
@@ -187,7 +187,7 @@ class Measures:
         Returns:
             Dict of floats: `psnr` in dB (mean of the photos', each at most 58.9), `psnr_pooled` in dB (of all pixels
             together), `auc` and `auc_balanced` in percent, `bucket_accuracy` (share of pixels), and of the predicted
-            colors, and with the prefix `truth_` of the true ones: `colorfulness` (mean of the photos'), `chroma` (mean,
+            colours, and with the prefix `truth_` of the true ones: `colorfulness` (mean of photos), `chroma` (mean,
             Lab units), `cast` (0..1, length of the mean ab over the mean chroma), `cast_hue` (degrees, 0..360),
             `near_gray` (share of pixels), `hue_coverage` (0..1, see `hue_coverage`); and `photos` and `pixels`, counts.
 
@@ -218,7 +218,7 @@ class Measures:
 
 
 def hue_coverage(chroma_by_hue):
-    """Computes which part of the color circle is in use: the effective number of hues over their number.
+    """Computes which part of the colour circle is in use: the effective number of hues over their number.
 
     The exponential of the entropy of the hues' shares (Hill's number of order 1): n hues of equal share count as n, and
     a trace of a hue counts as a trace.
@@ -227,7 +227,7 @@ def hue_coverage(chroma_by_hue):
         chroma_by_hue: (bins,) sum of chroma in each bin of hue.
 
     Returns:
-        Float: 0 without any color, 1 / bins for a single hue, 2 / bins for two of equal share, 1 for all alike.
+        Float: 0 without any colour, 1 / bins for a single hue, 2 / bins for two of equal share, 1 for all alike.
     """
     chroma_by_hue = np.asarray(chroma_by_hue, "float64")
     shares = chroma_by_hue[chroma_by_hue > 0]
@@ -238,15 +238,15 @@ def hue_coverage(chroma_by_hue):
 
 
 def diagnose(stats):
-    """Names what is going wrong with the predicted colors, and the dial that helps: the collapse alarm.
+    """Names what is going wrong with the predicted colours, and the dial that helps: the collapse alarm.
 
-    Meant for 16 photos or more, whose own colors are varied; see the limits at the top of the module.
+    Meant for 16 photos or more, whose own colours are varied; see the limits at the top of the module.
 
     Args:
         stats: figures of `Measures.result`.
 
     Returns:
-        One sentence, or `None` where the colors look healthy or where the truth is gray itself.
+        One sentence, or `None` where the colours look healthy or where the truth is gray itself.
     """
     if stats["truth_near_gray"] > 1 - GRAY_EXCESS or not stats["truth_colorfulness"]:
         return None
@@ -280,7 +280,7 @@ class Evaluation:
     Args:
         rows: figures by row: `MODEL`, `GRAY`, `SINGLE` and, with two photos or more, `ANOTHER`; keys as in
             `Measures.result`, without those of the truth.
-        truth: colorfulness, chroma, cast, nearly gray share and hue coverage of the true colors.
+        truth: colourfulness, chroma, cast, nearly gray share and hue coverage of the true colours.
         protocol: how it was measured.
         per_photo: for each photo its name, height and width, `truth_colorfulness`, and `psnr`, `auc` and `colorfulness`
             as dicts by row.
@@ -350,12 +350,12 @@ _COLUMNS = (
 
 
 def evaluate(model, photos, size=None, crop="square", temperature=None, embed=None, batch=16, progress=True):
-    """Measures a model on photos, beside gray, the best single color and the colors of another photo.
+    """Measures a model on photos, beside gray, the best single colour and the colours of another photo.
 
     Each photo is decoded, its short side reduced to `size` (photos smaller than that are never enlarged), cut at its
     center, and its L computed from its RGB. The predicted chroma is upsampled bilinearly to the crop's size, joined
-    with the true L and compared there. The photos are read twice: the best single color is the constant with the best
-    plain AuC, chosen knowing all true colors, which no model does.
+    with the true L and compared there. The photos are read twice: the best single colour is the constant with the best
+    plain AuC, chosen knowing all true colours, which no model does.
 
     Args:
         model: `ColorModel`.
@@ -481,7 +481,7 @@ _CONTESTS = (
 
 
 class _Colors:
-    """Sums from which the chroma statistics of a set of colors follow."""
+    """Sums from which the chroma statistics of a set of colours follow."""
 
     def __init__(self):
         self._pixels = 0
@@ -534,7 +534,7 @@ def _photos(array):
 
 
 def _rgb_from_lab(l, ab):
-    """uint8 RGB as `color.lab_to_rgb` gives it; its search for the gamut's border is spared for colors inside."""
+    """uint8 RGB as `color.lab_to_rgb` gives it; its search for the gamut's border is spared for colours inside."""
     lab = np.concatenate([l, ab], axis=-1)
     outside = ~np.asarray(color.in_gamut(lab))
     if outside.any():
@@ -586,7 +586,7 @@ def _read(photo, size, stride, crop):
 
 
 def _survey(photos, read):
-    """Passes over the photos once: those that can be read, those that cannot, and the histogram of true colors."""
+    """Passes over the photos once: those that can be read, those that cannot, and the histogram of true colours."""
     usable, skipped, seen = [], [], np.zeros((256, 256), "int64")
     for photo in photos:
         try:
@@ -602,7 +602,7 @@ def _survey(photos, read):
 
 
 def _best_single_color(seen):
-    """The color with the best plain AuC for colors counted in squares of side 1: (2,) float, whole Lab units."""
+    """The colour with the best plain AuC for colours counted in squares of side 1: (2,) float, whole Lab units."""
     a, b = np.nonzero(seen)
     counts = seen[a, b]
     colors = np.stack([a, b], axis=-1) - 127.5

@@ -1,4 +1,4 @@
-"""Export: a model as a SavedModel that colors photos where this package is not installed.
+"""Export: a model as a SavedModel that colours photos where this package is not installed.
 
 What the colorizer does around the network is in the graph too, in the same steps and with the formulas of `color`.
 """
@@ -22,11 +22,11 @@ _STRIP = 1 << 18  # pixels that are converted at a time, which bounds the memory
 def export(model, out, overwrite=False):
     """Writes a model as a SavedModel and measures how far it is from the `Colorizer`.
 
-    It has two signatures, both for photos of any size, gray or in color (they are made gray first):
+    It has two signatures, both for photos of any size, gray or in colour (they are made gray first):
 
     - `serving_default`: `image_bytes`, (batch,) strings, each a photo as JPEG, PNG, GIF, BMP or WebP, to
       `colorized_image_bytes`, (batch,) strings, each an 8-bit PNG of the same size. Of the file only the pixels are
-      read: a photo that its EXIF orientation turns is colored lying as it is stored.
+      read: a photo that its EXIF orientation turns is coloured lying as it is stored.
     - `colorize`: `images`, (batch, height, width, 1 or 3) uint8, to `colorized`, (batch, height, width, 3) uint8.
 
     TensorFlow Serving looks for versions in the folder of a model: give it the folder above an `out` that is named by
@@ -106,7 +106,7 @@ class _Graph:
         return {"colorized": self._color(tf.ensure_shape(rgb, [None, None, None, 3]))}
 
     def _color(self, images):
-        """(batch, height, width, 3) uint8 to the same in color."""
+        """(batch, height, width, 3) uint8 to the same in colour."""
 
         def luminance(image):
             return _in_strips(lambda rows: self._luminance(tf.gather(image, rows)), image, 1, tf.float32)

@@ -1,4 +1,4 @@
-"""Losses over color buckets.
+"""Losses over colour buckets.
 
 Source of the weighted form: Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), equation 2.
 """
@@ -10,9 +10,9 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("rainbownet")
 class WeightedCrossentropy(keras.losses.Loss):
-    """Pixel-wise cross-entropy from logits, each pixel weighted by the bucket of its true color.
+    """Pixel-wise cross-entropy from logits, each pixel weighted by the bucket of its true colour.
 
-    loss = -w(y) log softmax(z)[y], or for a color shared among k buckets -w(y_1) sum_i s_i log softmax(z)[y_i], where
+    loss = -w(y) log softmax(z)[y], or for a colour shared among k buckets -w(y_1) sum_i s_i log softmax(z)[y_i], where
     y_1 is the nearest. Targets stay sparse, one-hot arrays over all buckets are never made.
 
     Call with `y_true` (batch, height, width) integer buckets, or (batch, height, width, k, 2) float32 with bucket and

@@ -16,7 +16,7 @@ from rainbownet import __version__, color_model
 from rainbownet.data.files import write_atomically
 
 DEFAULT = "rainbownet_plain"
-"""The preset that photos are colored with where none is named."""
+"""The preset that photos are coloured with where none is named."""
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.npz"

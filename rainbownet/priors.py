@@ -1,4 +1,4 @@
-"""How often each color bucket occurs, and the weights that make rare colors count.
+"""How often each colour bucket occurs, and the weights that make rare colours count.
 
 Source: Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), section 2.2, equations 3 and 4.
 """
@@ -56,12 +56,12 @@ class ColorPrior:
             centers = np.asarray(centers, "float64")
             squared = np.square(centers[:, None] - centers[None]).sum(-1)
             kernel = np.exp(-squared / (2 * smoothing**2))
-            # Each bucket hands out all that it has, also where it lies at the border and has few neighbors.
+            # Each bucket hands out all that it has, also where it lies at the border and has few neighbours.
             shares = (kernel / kernel.sum(0)) @ shares
         return shares
 
     def weights(self, mix, centers=None, smoothing=0.0):
-        """Computes the weight of each bucket in the loss: rare colors weigh more, and 1 is expected of a pixel.
+        """Computes the weight of each bucket in the loss: rare colours weigh more, and 1 is expected of a pixel.
 
         w(b) is proportional to 1 / ((1 - lambda) P(b) + lambda / n), and sum_b P(b) w(b) = 1.
 

@@ -28,10 +28,10 @@ class Recipe:
         learning_rate: the highest learning rate of Adam.
         epsilon: Adam's.
         schedule: "constant", or "cosine" for a fall to zero at the end of the training.
-        clip: norm beyond which gradients are cut, or `None`. Without normalization layers, one batch of rare colors
+        clip: norm beyond which gradients are cut, or `None`. Without normalization layers, one batch of rare colours
             under rebalancing can otherwise throw the weights far off.
         warmup: steps over which the learning rate rises from zero.
-        rebalance: lambda of the rebalancing weights (1/2 is Zhang et al.'s; smaller lets rare colors weigh more), or
+        rebalance: lambda of the rebalancing weights (1/2 is Zhang et al.'s; smaller lets rare colours weigh more), or
             `None` for a loss without weights.
         smoothing: width in Lab units of the Gaussian that smooths the prior before.
         patience: epochs without a better validation loss after which the training stops, or `None`.
@@ -129,7 +129,7 @@ def rainbownet(variant="plain", size=None, grid=112, neighbors=1, filters=64, em
         variant: "plain", "fusion" (takes an embedding of the photo) or "baseline" (regression by dense layers).
         size: side in pixels of the training squares; the document's 224 by default.
         grid: 112 buckets, the document's, or 313, those of Zhang et al. 2016.
-        neighbors: buckets that share a pixel's color in the target: 1 gives hard targets, the document's.
+        neighbors: buckets that share a pixel's colour in the target: 1 gives hard targets, the document's.
         filters: filters of the first convolution; 64 in the document.
         embedder: the `Embedder` for "fusion"; InceptionResNetV2 with its ImageNet weights by default.
         **recipe: fields of `Recipe` that differ from the document's: Adam 3e-4, batches of 32, 23 epochs. The authors

@@ -7,7 +7,7 @@ A run is a folder:
     refused.csv       each photo that was left out, and why
     last.keras        weights, optimizer and place in the data, a few minutes old at most
     best.keras        the model with the lowest validation loss, in float32: `Colorizer.load` takes it
-    log.csv           losses and color statistics by epoch; tensorboard/ holds the same where TensorBoard is installed
+    log.csv           losses and colour statistics by epoch; tensorboard/ holds the same where TensorBoard is installed
     losses.png        their plot
     strips/           gray, colorized and true validation photos by epoch
     results.json      the final evaluation, beside the three ways of doing nothing
@@ -230,7 +230,7 @@ class _Pace(keras.callbacks.Callback):
 
 
 class _Watch(keras.callbacks.Callback):
-    """Looks at the colors of validation photos each epoch: statistics, the collapse alarm, and a strip to look at."""
+    """Looks at the colours of validation photos each epoch: statistics, the collapse alarm, and a strip to look at."""
 
     def __init__(self, photos, embeddings, size, folder, console):
         super().__init__()

@@ -19,7 +19,7 @@ def test_counts_are_the_published_ones():
 
 
 def test_112_are_the_cells_of_8_bit_colors_by_truncation():
-    """The rule itself, over the colors of the cube's faces, on which every extreme ab lies, and a grid inside."""
+    """The rule itself, over the colours of the cube's faces, on which every extreme ab lies, and a grid inside."""
     level = np.arange(256, dtype="uint8")
     coarse = np.arange(0, 256, 3, dtype="uint8")
     faces = []

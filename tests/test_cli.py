@@ -15,7 +15,7 @@ from rainbownet import __version__, cli
 
 
 def photo(height=30, width=40, seed=0):
-    """(height, width, 3) uint8 in color."""
+    """(height, width, 3) uint8 in colour."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype="uint8")
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 

@@ -33,7 +33,7 @@ class Painter:
 
 @pytest.fixture(scope="module")
 def model():
-    """A toy model whose colors are vivid enough to be seen."""
+    """A toy model whose colours are vivid enough to be seen."""
     model = systems.get("rainbownet", size=32, filters=2).model()
     logits = model.network.get_layer("logits")
     logits.kernel.assign(logits.kernel * 20)
@@ -42,7 +42,7 @@ def model():
 
 @pytest.fixture
 def photo():
-    """(45, 70, 3) uint8: smooth, in color."""
+    """(45, 70, 3) uint8: smooth, in colour."""
     y, x = np.mgrid[:45, :70]
     return np.stack([y * 5, x * 3, 255 - 2 * y - 2 * x], axis=-1).astype("uint8")
 

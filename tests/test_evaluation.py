@@ -189,7 +189,7 @@ def test_predictions_that_are_no_numbers_are_refused(rng):
 
 @pytest.fixture(scope="module")
 def scenes():
-    """Sixteen photos of blue skies over ground in many colors and gray streets, about as colorful as photographs."""
+    """Sixteen photos of blue skies over ground in many colours and gray streets, about as colourful as photographs."""
     rng = np.random.default_rng(3)
     ab = np.zeros((16, 24, 24, 2), "float32")
     hues = rng.uniform(-60, 170, 16)
@@ -210,7 +210,7 @@ def test_healthy_predictions_raise_no_alarm(scenes, rng):
     assert _alarm(truth, scenes) is None
     assert _alarm(0.8 * truth, scenes) is None
     assert _alarm(truth + rng.normal(0, 6, truth.shape), scenes) is None
-    assert _alarm(truth[:, ::-1], scenes) is None  # wrong everywhere, but as colorful as photos are
+    assert _alarm(truth[:, ::-1], scenes) is None  # wrong everywhere, but as colourful as photos are
 
 
 @pytest.mark.parametrize(
@@ -299,7 +299,7 @@ def _gray(l):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Photos whose colors follow from L: dark is blue, light is yellow; 12 of 48x40, two tall ones, a tiny one."""
+    """Photos whose colours follow from L: dark is blue, light is yellow; 12 of 48x40, two tall ones, a tiny one."""
     root = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(1)
     for i, (height, width) in enumerate([(40, 48)] * 12 + [(64, 40)] * 2 + [(19, 18)]):
@@ -550,7 +550,7 @@ def test_gray_scores_about_what_zhang_et_al_published():
 
 @pytest.mark.skipif(not (SHARED / "photos" / "val").exists(), reason="needs the sample photos")
 def test_photos_themselves_raise_no_alarm():
-    """Another photo's colors are wrong but healthy: no alarm on sixteen photos at a time."""
+    """Another photo's colours are wrong but healthy: no alarm on sixteen photos at a time."""
     photos = find_photos(SHARED / "photos" / "val")
     for start in (0, 60, 120, 180):
         report, _ = _evaluate(_gray, photos[start : start + 16], size=64)

@@ -189,7 +189,7 @@ def test_a_place_that_cannot_be_written_to_is_told(model, tmp_path):
 
 def test_a_model_of_fixed_size_and_a_regression(tmp_path):
     baseline = systems.get("rainbownet", variant="baseline", size=16).model()
-    # Its colors are random and wild, so that a gray one level lighter changes some of them a good deal.
+    # Its colours are random and wild, so that a gray one level lighter changes some of them a good deal.
     assert export(baseline, tmp_path / "baseline")["mean"] < 1
 
 

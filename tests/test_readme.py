@@ -22,7 +22,7 @@ def blocks(checkout, language):
 
 @pytest.fixture(scope="module")
 def desk(checkout, tmp_path_factory):
-    """A folder with `docs/photos` of the checkout and 90 small color photos in `photos`."""
+    """A folder with `docs/photos` of the checkout and 90 small colour photos in `photos`."""
     folder = tmp_path_factory.mktemp("desk")
     shutil.copytree(checkout / "docs/photos", folder / "docs/photos")
     (folder / "photos").mkdir()

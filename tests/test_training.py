@@ -17,7 +17,7 @@ COLORS = np.array([(200, 60, 50), (60, 160, 70), (60, 90, 190), (210, 180, 80)])
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """80 photos of two-colored noise, whose colors follow from their brightness: something to learn."""
+    """80 photos of two-colored noise, whose colours follow from their brightness: something to learn."""
     folder = tmp_path_factory.mktemp("photos")
     rng = np.random.default_rng(0)
     for i in range(80):

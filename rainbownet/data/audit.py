@@ -107,7 +107,7 @@ def audit(
 
 
 def is_gray_or_sepia(rgb: np.ndarray) -> bool:
-    """Says whether a photo shows no colors, or one hue only, as sepia prints do.
+    """Says whether a photo shows no colours, or one hue only, as sepia prints do.
 
     Args:
         rgb: (height, width, 3) uint8, sRGB, with a short side of about 64 pixels.

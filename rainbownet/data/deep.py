@@ -1,4 +1,4 @@
-"""Pixels of 16 bits a channel. Pillow knows them for gray only; those of colors are taken from its decoders here."""
+"""Pixels of 16 bits a channel. Pillow knows them for gray only; those of colours are taken from its decoders here."""
 
 import io
 import sys
@@ -54,7 +54,7 @@ def deep_channels(image: Image.Image, data: bytes, name: str) -> np.ndarray | No
         return image.info["channels"]
     if is_deep_gray(image):
         return gray_channels(image, name)
-    # Pillow has no image of 16-bit colors, but its decoders name the layout of a file's pixels (the raw mode) and keep
+    # Pillow has no image of 16-bit colours, but its decoders name the layout of a file's pixels (the raw mode) and keep
     # the high byte of each value. Decoded once more, the layout named in the other byte order, they give the low bytes.
     if image.format not in ("PNG", "TIFF") or len({tile.codec_name for tile in image.tile}) != 1:
         return None
@@ -110,7 +110,7 @@ def gray_channels(image: Image.Image, name: str) -> np.ndarray:
 
 
 def open_by_tifffile(data: bytes, name: str) -> Image.Image:
-    """Reads a TIFF of a kind that Pillow does not know, such as colors in floating point.
+    """Reads a TIFF of a kind that Pillow does not know, such as colours in floating point.
 
     Args:
         data: bytes of the file.

@@ -92,7 +92,7 @@ def _dpi(info: dict) -> tuple[float, float] | None:
 
 
 def _tables(image: JpegImagePlugin.JpegImageFile) -> dict:
-    """Options that make Pillow write a color JPEG as finely as this one."""
+    """Options that make Pillow write a colour JPEG as finely as this one."""
     options = {"progressive": bool(image.info.get("progressive"))}
     tables = [list(table) for _, table in sorted(image.quantization.items())]
     if image.layers == 1 and tables:

@@ -1,4 +1,4 @@
-"""Reads photos of any usual format, and writes them back in color with what their files said about them."""
+"""Reads photos of any usual format, and writes them back in colour with what their files said about them."""
 
 import contextlib
 import io
@@ -32,7 +32,7 @@ class Photo:
     Args:
         rgb: (height, width, 3) uint8 or uint16, not to be changed in place.
         alpha: (height, width), 0 where transparent, of the type of `rgb`; `None` for an opaque photo.
-        gray: whether it is stored as gray; one stored in color may still show no color.
+        gray: whether it is stored as gray; one stored in colour may still show no colour.
         format: "JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "AVIF" or "HEIF".
         metadata: what `write_photo` needs beside the pixels, each only where the file has it: `exif` (an EXIF block
             without "Exif" before it), `icc` (the profile to write), `dpi`, `xmp`, `text` (of a PNG), `comment` (of a
@@ -49,7 +49,7 @@ class Photo:
 def read_photo(source: str | Path | bytes | PhotoFile, side: int | None = None) -> Photo:
     """Reads a photo; of an animation, the first frame.
 
-    The EXIF orientation is applied. Colors are converted to sRGB from the profile that the file carries. More than
+    The EXIF orientation is applied. Colours are converted to sRGB from the profile that the file carries. More than
     8 bits a channel are kept as uint16 for PNG and TIFF, and read as 8 bits from AVIF and HEIC.
 
     Args:
@@ -157,7 +157,7 @@ def write_photo(path: str | Path, rgb: np.ndarray, like: Photo, note: str | None
         path: file to write. Missing folders are made, a file of this name is replaced.
         rgb: (height, width, 3) uint8 or uint16, sRGB, upright.
         like: the photo whose metadata are written. Its `alpha` is written where it has the size of `rgb`.
-        note: how the photo was colored. It is added to the EXIF's description, after one that is there, and to the
+        note: how the photo was coloured. It is added to the EXIF's description, after one that is there, and to the
             comment of a PNG or GIF. BMP has no place for it.
 
     Raises:

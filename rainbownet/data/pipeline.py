@@ -1,6 +1,6 @@
 """From photos to batches that a network trains on.
 
-On the host photos are only decoded, shrunk, cropped and flipped. Color conversion and bucketing run on whole batches as
+On the host photos are only decoded, shrunk, cropped and flipped. Colour conversion and bucketing run batch-wise as
 one compiled function, on the GPU where there is one; the same code runs on the CPU where there is none.
 """
 

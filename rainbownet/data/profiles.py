@@ -1,6 +1,6 @@
-"""Color profiles (ICC): pixels to sRGB and back.
+"""Colour profiles (ICC): pixels to sRGB and back.
 
-8 bits go through LittleCMS, which Pillow brings. Through Pillow it takes no 16-bit colors: they are converted here by
+8 bits go through LittleCMS, which Pillow brings. Through Pillow it takes no 16-bit colours: they are converted here by
 the profile's own curves and matrix (ICC.1:2010, sections 8.3.3, 10.5 and 10.15).
 """
 
@@ -35,7 +35,7 @@ def in_srgb(image: Image.Image, icc: bytes) -> Image.Image:
 
 
 def from_srgb(image: Image.Image, icc: bytes) -> Image.Image:
-    """Converts an RGB photo in sRGB to the colors of a profile; to the same where that is empty or cannot be used."""
+    """Converts an RGB photo in sRGB to the colours of a profile; to the same where that is empty or cannot be used."""
     transform = _transform(b"", icc, "RGB")
     return image if transform is None else transform.apply(image)
 
@@ -76,7 +76,7 @@ def convert_deep(channels: np.ndarray, source: bytes, target: bytes) -> np.ndarr
 
 
 def profile_to_write(icc: bytes) -> bytes:
-    """Gives the profile for a photo in color: its own, or sRGB where that cannot describe colors or be converted to.
+    """Gives the profile for a photo in colour: its own, or sRGB where that cannot describe colours or be converted to.
 
     Args:
         icc: the profile that the photo's file carries, or nothing.
@@ -138,7 +138,7 @@ def _transform(source: bytes, target: bytes, mode: str) -> ImageCms.ImageCmsTran
 
 
 def _colors() -> np.ndarray:
-    """(512, 1, 3) uint8: a grid over all colors."""
+    """(512, 1, 3) uint8: a grid over all colours."""
     steps = np.linspace(0, 255, 8).astype(np.uint8)
     return np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(-1, 1, 3)
 

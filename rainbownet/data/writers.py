@@ -22,7 +22,7 @@ def encode(pixels: np.ndarray, kind: str, metadata: dict, note: str | None) -> m
     """Encodes a photo.
 
     Args:
-        pixels: (height, width, 3 or 4) uint8, in the colors of the profile that is written. The fourth channel is
+        pixels: (height, width, 3 or 4) uint8, in the colours of the profile that is written. The fourth channel is
             alpha, which a JPEG or BMP cannot hold. PNG and TIFF take uint16 too.
         kind: the format, as `formats.KIND_OF_SUFFIX` names it.
         metadata: `Photo.metadata` of the original.
@@ -55,7 +55,7 @@ def _write_by_pillow(file: io.BytesIO, pixels: np.ndarray, metadata: dict, kind:
         options["subsampling"] = subsampling
     elif kind == "WEBP":
         options["lossless"] = metadata.get("lossless", False)
-        options["exact"] = True  # colors stay where the photo is transparent
+        options["exact"] = True  # colours stay where the photo is transparent
     if "qtables" not in options and not options.get("lossless"):
         options["quality"] = _QUALITY.get(kind)
     Image.fromarray(pixels).save(file, kind, **{name: value for name, value in options.items() if value is not None})
@@ -84,7 +84,7 @@ def _write_png(file: io.BytesIO, pixels: np.ndarray, metadata: dict) -> None:
 
 
 def _write_deep_png(file: io.BytesIO, pixels: np.ndarray, options: dict) -> None:
-    # Pillow cannot write 16-bit colors. It writes a photo of one pixel, of which all but the pixel is taken.
+    # Pillow cannot write 16-bit colours. It writes a photo of one pixel, of which all but the pixel is taken.
     small = io.BytesIO()
     Image.new("RGB", (1, 1)).save(small, "PNG", **options)
     chunks = small.getvalue()
@@ -108,7 +108,7 @@ def _png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def _png_filtered(values: np.ndarray, above: np.ndarray) -> bytes:
-    """Rows of a PNG, each as the difference to its neighbors that promises to be packed best.
+    """Rows of a PNG, each as the difference to its neighbours that promises to be packed best.
 
     Args:
         values: (rows, width, bytes of a pixel) uint8.
@@ -116,7 +116,7 @@ def _png_filtered(values: np.ndarray, above: np.ndarray) -> bytes:
     """
     left, above_left = (np.pad(rows[:, :-1], ((0, 0), (1, 0), (0, 0))) for rows in (values, above))
     average = ((left.astype(np.uint16) + above) >> 1).astype(np.uint8)
-    # The PNG specification's types 1, 2 and 3, and 4, "Paeth": the neighbor nearest to left + above - above left.
+    # The PNG specification's types 1, 2 and 3, and 4, "Paeth": the neighbour nearest to left + above - above left.
     to_left, to_above = (rows.astype(np.int16) - above_left for rows in (above, left))
     to_both = np.abs(to_left + to_above)
     to_left, to_above = np.abs(to_left), np.abs(to_above)
@@ -167,7 +167,7 @@ def _write_tiff(file: io.BytesIO, pixels: np.ndarray, metadata: dict) -> None:
     if packed:
         tags[317] = shorts(2)
     if channels == 4:
-        tags[338] = shorts(2)  # alpha, with which the colors were not multiplied
+        tags[338] = shorts(2)  # alpha, with which the colours were not multiplied
     if "dpi" in metadata and exif.X_RESOLUTION not in tags:
         for tag, value in zip((exif.X_RESOLUTION, exif.Y_RESOLUTION), metadata["dpi"], strict=True):
             ratio = Fraction(value).limit_denominator(1000)

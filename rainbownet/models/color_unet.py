@@ -2,7 +2,7 @@
 arXiv 1811.03120, 2018), as a later poster trained it with layer normalization.
 
 A U-Net: DownConv cells halve the photo four times, UpConv cells double it again and see what the DownConv cell of the
-same size saw, and the Output cell ends in logits over color bins at every pixel. Convolutions are 3x3 with 'same'
+same size saw, and the Output cell ends in logits over colour bins at every pixel. Convolutions are 3x3 with 'same'
 padding, followed by normalization and ReLU.
 """
 
@@ -16,7 +16,7 @@ def color_unet(input_shape=(None, None, 1), outputs=32, norm="layer", filters=64
     """ColorUNet: 13,396,192 parameters with layer normalization, 13,404,128 with batch normalization.
 
     The poster gives the cells but not their widths; these are a reading of ours, after Ronneberger's U-Net. Doubling is
-    by nearest neighbor.
+    by nearest neighbour.
 
     Args:
         input_shape: (height, width, 1), each divisible by 16 or `None`. The input "l" is Y of YUV in 0..1.

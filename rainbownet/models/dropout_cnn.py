@@ -1,4 +1,4 @@
-"""The Dropout CNN (Li, Zhang, Xie & Yan, "Colorization", a student project): a palette color for each of 64x64 pixels.
+"""The Dropout CNN (Li, Zhang, Xie & Yan, "Colorization", a student project): a palette colour for each of 64x64 pixels.
 
 One convolution, one dense layer for the context of the whole photo, and logits over the palette; dropout against
 overfitting on few photos. The layers are dense, so the size is fixed.
@@ -24,7 +24,7 @@ def dropout_cnn(input_shape=(64, 64, 1), outputs=32, head="conv", dropout=0.5, f
     Args:
         input_shape: (height, width, 1), fixed; each divisible by 8 for `head="conv"`. The input "l" is the gray photo
             in 0..1.
-        outputs: number of palette colors.
+        outputs: number of palette colours.
         head: "conv" or "dense".
         dropout: share of the features that a training step leaves out.
         filters: filters of the first convolution; those of the conv head are multiples of it.

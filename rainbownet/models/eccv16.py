@@ -1,7 +1,7 @@
 """The network of Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), which other documents call ModelZ.
 
 Eight blocks of convolutions, of which three halve the photo, two see far by dilation and the last doubles once: logits
-over color buckets at a quarter of the photo's size. Padding is symmetric, as in the authors' framework.
+over colour buckets at a quarter of the photo's size. Padding is symmetric, as in the authors' framework.
 """
 
 import keras
@@ -20,7 +20,7 @@ _AB_SCALE = 110.0  # Lab units for 1 in the published network's last layer
 def eccv16(input_shape=(None, None, 1), outputs=313, filters=64):
     """Zhang et al.'s network: 32,240,377 parameters.
 
-    The published network ends in a layer of 626 more numbers, the colors of its buckets; here these are the codec's.
+    The published network ends in a layer of 626 more numbers, the colours of its buckets; here these are the codec's.
     Layers are named as in the authors' Caffe model.
 
     Args:
@@ -58,7 +58,7 @@ def load_torch_weights(network, path):
         path: the state dict, as published (.pth; needs PyTorch) or as .npz, see `read_state_dict`.
 
     Returns:
-        (outputs, 2) float32: the colors of the buckets as the file has them, ab in Lab units.
+        (outputs, 2) float32: the colours of the buckets as the file has them, ab in Lab units.
 
     Raises:
         FileNotFoundError: there is no such file.

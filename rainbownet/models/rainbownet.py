@@ -1,7 +1,7 @@
 """RainbowNet (Lin, Ling & Wang, "RainbowNet: Color Extrapolation from Grayscale Images", CS 229, Stanford, 2018).
 
 An encoder that halves the photo three times, an optional fusion with the embedding of an image classifier after Iizuka
-et al. 2016, and a decoder that doubles three times and ends in logits over color buckets at every pixel. Convolutions
+et al. 2016, and a decoder that doubles three times and ends in logits over colour buckets at every pixel. Convolutions
 are 3x3 with 'same' padding, ReLU and He-normal weights.
 """
 
@@ -68,7 +68,7 @@ def rainbownet_fusion(input_shape=(None, None, 1), outputs=112, embedding=1000, 
 def rainbownet_baseline(input_shape=(224, 224, 1), hidden=224):
     """The authors' first attempt ("v0"), one hidden layer and a regression: 33,818,848 parameters at 224x224.
 
-    It is here to show how a mean squared error drains color.
+    It is here to show how a mean squared error drains colour.
 
     Args:
         input_shape: (height, width, 1), fixed. The input "l" is L in 0..100.

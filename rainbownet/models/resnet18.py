@@ -45,7 +45,7 @@ def resnet18(input_shape=(None, None, 1), outputs=2, imagenet=False, filters=64)
     """ResNet-18's conv1 to conv3_x and the decoder: 957,218 parameters, 960,354 when prepared for ImageNet's weights.
 
     The document gives the decoder's kind but not its widths; these are a reading of ours. Doubling is by nearest
-    neighbor.
+    neighbour.
 
     Args:
         input_shape: (height, width, 1), each divisible by 8 or `None`. The input "l" is L in 0..100.

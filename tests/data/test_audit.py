@@ -12,13 +12,13 @@ from rainbownet.data.files import find_photos
 
 
 def scene(seed=0, width=96, height=72):
-    """(height, width, 3) uint8 of soft colors, others for each seed."""
+    """(height, width, 3) uint8 of soft colours, others for each seed."""
     coarse = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC))
 
 
 def toned(rgb, color=(255, 235, 205)):
-    """A print of the photo in one color."""
+    """A print of the photo in one colour."""
     gray = np.asarray(Image.fromarray(rgb).convert("L"))[..., None]
     return np.rint(gray * np.array(color) / 255).astype(np.uint8)
 

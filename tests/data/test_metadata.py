@@ -64,7 +64,7 @@ def test_a_description_is_kept_before_the_note(tmp_path):
     photo = read_photo(encoded(gray(), "jpg", exif=b"Exif\0\0" + block))
     write_photo(tmp_path / "a.jpg", photo.rgb, photo, NOTE)
     assert exif_of(tmp_path / "a.jpg")[0x010E] == f"Grandmother, 1932 ({NOTE})"
-    # Coloring it again says nothing new.
+    # Colouring it again says nothing new.
     photo = read_photo(tmp_path / "a.jpg")
     write_photo(tmp_path / "b.jpg", photo.rgb, photo, NOTE)
     assert exif_of(tmp_path / "b.jpg")[0x010E] == f"Grandmother, 1932 ({NOTE})"

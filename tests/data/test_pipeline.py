@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason=
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
-    """Seven photos of one color each, 24x16 to 24x22: a batch tells by its colors which photos it holds."""
+    """Seven photos of one colour each, 24x16 to 24x22: a batch tells by its colours which photos it holds."""
     folder = tmp_path_factory.mktemp("photos")
     for i in range(7):
         Image.new("RGB", (24, 16 + i), (30 * i, 255 - 30 * i, 128)).save(folder / f"{i}.png")

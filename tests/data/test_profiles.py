@@ -27,7 +27,7 @@ def test_another_rgb_profile_is_applied_and_kept(tmp_path, kind):
     write_photo(path, photo.rgb, photo)
     with Image.open(path) as image:
         assert image.info["icc_profile"] == ADOBE_RGB
-        # Some of these colors lie outside of sRGB and do not come back.
+        # Some of these colours lie outside of sRGB and do not come back.
         assert np.median(np.abs(np.asarray(image).astype(int) - picture())) <= 1
     difference = np.abs(read_photo(path).rgb.astype(int) - photo.rgb)
     assert difference.mean() < 0.5 and difference.max() <= 8  # 8 bits are coarse near black

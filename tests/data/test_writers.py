@@ -43,7 +43,7 @@ def test_a_gray_jpeg_keeps_its_luminance_table(tmp_path):
     write_photo(tmp_path / "a.jpg", picture(), read_photo(data))
     with Image.open(io.BytesIO(data)) as before, Image.open(tmp_path / "a.jpg") as after:
         assert after.quantization[0] == before.quantization[0]
-        # Colors were not in the original: they are not spoilt as it was.
+        # Colours were not in the original: they are not spoilt as it was.
         assert sum(after.quantization[1]) < sum(before.quantization[0])
         assert JpegImagePlugin.get_sampling(after) == 0
 
