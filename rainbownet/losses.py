@@ -21,6 +21,9 @@ class WeightedCrossentropy(keras.losses.Loss):
 
     Args:
         weights: (n,) weight of each bucket, or `None` for 1.
+
+    Raises:
+        ValueError: when called, the weights are not as many as the logits' buckets.
     """
 
     def __init__(self, weights=None, reduction="sum_over_batch_size", name="weighted_crossentropy"):
