@@ -99,38 +99,74 @@ class Colorizer:
             ValueError: the photo cannot be read or is none, or a dial is out of range.
             MemoryError: the photo, or the network's work on it, does not fit into memory.
         """
-        for name, value in (("temperature", temperature), ("saturation", saturation)):
-            if value is not None and not 0 <= value < math.inf:
-                raise ValueError(f"`{name}` must be a number from 0 up; received {value}.")
+        _check_dials(temperature=temperature, saturation=saturation)
         if isinstance(photo, (list, tuple)):
             return self._color(photo, temperature, saturation)
         if getattr(photo, "ndim", None) == 4:
             return np.stack(self._color(list(photo), temperature, saturation))
         return self._color([photo], temperature, saturation)[0]
 
+    def chroma(self, l, temperature=None):
+        """Predicts the chroma of photos from their luminance, as it is joined with it in a colour photo.
+
+        What is measured is then what is seen, but for colours that sRGB cannot show: these are moved toward gray last.
+
+        Args:
+            l: list of (height, width) float, L in 0..100, of any sizes.
+            temperature: see `__call__`.
+
+        Returns:
+            List of (height, width, 2) float32, ab in Lab units, at the sizes of `l`.
+
+        Raises:
+            ValueError: the temperature is out of range.
+            MemoryError: the network's work does not fit into memory.
+        """
+        _check_dials(temperature=temperature)
+        planes = [np.asarray(plane, "float32") for plane in l]
+        results = []
+        for plane, (ab, frame) in zip(planes, self._predict_all(planes, temperature), strict=True):
+            result = np.empty((*plane.shape, 2), "float32")
+            rows = _enlarged(ab, frame)
+
+            def work(start, stop, result=result, rows=rows):
+                result[start:stop] = np.moveaxis(rows(start, stop), 0, -1)
+
+            _in_strips(work, *plane.shape)
+            results.append(result)
+        return results
+
     def _color(self, batch, temperature, saturation):
         opened = [_open(photo) for photo in batch]
-        frames = [Frame.of(self.model, *gray.shape) for gray, _ in opened]
+        predicted = self._predict_all([gray for gray, _ in opened], temperature)
+        return [
+            _answer(*source, ab * np.float32(saturation), frame)
+            for source, (ab, frame) in zip(opened, predicted, strict=True)
+        ]
+
+    def _predict_all(self, planes, temperature):
+        """Gives for each plane, gray levels or float L, the network's chroma, (h, w, 2), and the `Frame`."""
+        frames = [Frame.of(self.model, *plane.shape) for plane in planes]
         groups = {}
         for index, frame in enumerate(frames):
             groups.setdefault(frame.padded, []).append(index)
-        chroma = [None] * len(opened)
+        chroma = [None] * len(planes)
         for members in groups.values():
             for start in range(0, len(members), _BATCH):
                 part = members[start : start + _BATCH]
-                predicted = self._predict([opened[i][0] for i in part], [frames[i] for i in part], temperature)
+                predicted = self._predict([planes[i] for i in part], [frames[i] for i in part], temperature)
                 for index, ab in zip(part, predicted, strict=True):
-                    chroma[index] = ab * np.float32(saturation)
-        return [_answer(*source, ab, frame) for source, ab, frame in zip(opened, chroma, frames, strict=True)]
+                    chroma[index] = ab
+        return list(zip(chroma, frames, strict=True))
 
-    def _predict(self, grays, frames, temperature):
+    def _predict(self, planes, frames, temperature):
         """Gives (batch, h, w, 2), ab in Lab units, at the size of the network's output."""
         try:
-            l = np.stack([frame.shrink(gray) for gray, frame in zip(grays, frames, strict=True)])
+            l = np.stack([frame.shrink(plane) for plane, frame in zip(planes, frames, strict=True)])
             embedding = None
             if self.model.needs_embedding:
-                planes = (tables(gray.dtype).l[gray] for gray in grays)
-                embedding = np.concatenate([self.model.embedder(plane[None, ..., None]) for plane in planes])
+                whole = (plane if (table := _l_table(plane)) is None else table[plane] for plane in planes)
+                embedding = np.concatenate([self.model.embedder(plane[None, ..., None]) for plane in whole])
             return ops.convert_to_numpy(self.model.predict_chroma(l, embedding, temperature))
         except Exception as error:
             # ResourceExhaustedError in TensorFlow, RESOURCE_EXHAUSTED in JAX; the colorizer imports neither.
@@ -139,7 +175,7 @@ class Colorizer:
                 raise
             height, width = frames[0].padded
             raise MemoryError(
-                f"Memory ran out in the network, on {len(grays)} photo(s) at {width} x {height} pixels; close other "
+                f"Memory ran out in the network, on {len(planes)} photo(s) at {width} x {height} pixels; close other "
                 "programs or color fewer photos at once."
             ) from error
 
@@ -181,16 +217,16 @@ class Frame:
         padded = tuple(math.ceil(side / step) * step for side, step in zip(inner, steps, strict=True))
         return cls((height, width), inner, padded)
 
-    def shrink(self, gray):
+    def shrink(self, plane):
         """Makes the network's input.
 
         Args:
-            gray: (height, width) uint8 or uint16.
+            plane: (height, width), gray levels as uint8 or uint16, or L in 0..100 as float.
 
         Returns:
             (*padded, 1) float32, L in 0..100.
         """
-        l = _resize_rows(gray, self.inner[0], tables(gray.dtype).l)
+        l = _resize_rows(plane, self.inner[0], _l_table(plane))
         l = _resize_rows(l.T, self.inner[1]).T
         rows, columns = (_mirror(*sides) for sides in zip(self.inner, self.padded, strict=True))
         return l[rows][:, columns][..., None]
@@ -233,6 +269,17 @@ def tables(dtype):
         linear = np.linspace(0, 1, 65536, dtype="float32")
         levels = np.round(255 * ops.convert_to_numpy(color.linear_to_rgb(linear))).astype("uint8")
     return Tables(l, _f_inverse((l + 16) / 116), levels)
+
+
+def _l_table(plane):
+    """What to look L up in by the values of a plane: `None` where they are L already."""
+    return None if plane.dtype.kind == "f" else tables(plane.dtype).l
+
+
+def _check_dials(**dials):
+    for name, value in dials.items():
+        if value is not None and not 0 <= value < math.inf:
+            raise ValueError(f"`{name}` must be a number from 0 up; received {value}.")
 
 
 def _open(photo):
@@ -316,15 +363,10 @@ def _join(gray, ab, frame):
         rgb[:] = gray[..., None]
         return rgb
     table = tables(gray.dtype)
-    above, below, share = _places(frame.outer[1], frame.inner[1], frame.padded[1], ab.shape[1])
-    # (2, h, width): chroma is enlarged along the rows once, and down the columns strip by strip.
-    left, right = (np.moveaxis(ab, -1, 0).take(columns, axis=-1) for columns in (above, below))
-    ab = left + (right - left) * share
-    above, below, share = _places(frame.outer[0], frame.inner[0], frame.padded[0], ab.shape[1])
+    chroma = _enlarged(ab, frame)
 
     def work(start, stop):
-        upper, lower = (ab.take(rows[start:stop], axis=1) for rows in (above, below))
-        a, b = upper + (lower - upper) * share[start:stop, None]
+        a, b = chroma(start, stop)
         levels = gray[start:stop].ravel().astype("intp")  # what `take` would convert it to, each time
         lab = (table.l.take(levels), a.ravel(), b.ravel(), table.y.take(levels))
         linear = _linear_from_lab(*lab)
@@ -339,6 +381,29 @@ def _join(gray, ab, frame):
 
     _in_strips(work, *gray.shape)
     return rgb
+
+
+def _enlarged(ab, frame):
+    """Enlarges the network's chroma to the photo's size by linear interpolation.
+
+    Args:
+        ab: (h, w, 2) float32, over all of `frame.padded`.
+        frame: the `Frame`.
+
+    Returns:
+        A function from the first row and the last, exclusive, to (2, rows, width) float32.
+    """
+    above, below, share = _places(frame.outer[1], frame.inner[1], frame.padded[1], ab.shape[1])
+    # (2, h, width): chroma is enlarged along the rows once, and down the columns strip by strip.
+    left, right = (np.moveaxis(ab, -1, 0).take(columns, axis=-1) for columns in (above, below))
+    ab = left + (right - left) * share
+    above, below, share = _places(frame.outer[0], frame.inner[0], frame.padded[0], ab.shape[1])
+
+    def rows(start, stop):
+        upper, lower = (ab.take(places[start:stop], axis=1) for places in (above, below))
+        return upper + (lower - upper) * share[start:stop, None]
+
+    return rows
 
 
 def _linear_from_lab(l, a, b, y):

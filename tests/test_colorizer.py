@@ -274,6 +274,26 @@ def test_temperature_reaches_the_model(photo, model):
     assert (own != colorize(photo, temperature=1)).any()
 
 
+def test_chroma_is_what_coloring_joins_with_the_luminance(photo):
+    painter = Painter(lambda y, x: (20 * y - 10, 16 * x - 8), 4)
+    gray = [gray_copy(photo), np.full((60, 33), 140, "uint8")]
+    l = [lab(np.repeat(plane[..., None], 3, axis=-1))[..., 0] for plane in gray]
+    chroma = Colorizer(painter).chroma(l)
+    for plane, ab, rgb in zip(l, chroma, Colorizer(painter)(gray), strict=True):
+        assert ab.shape == (*plane.shape, 2) and ab.dtype == np.float32
+        expected = ops.convert_to_numpy(color.lab_to_rgb(np.concatenate([plane[..., None], ab], axis=-1)))
+        assert np.abs(255 * expected - rgb).max() < 1.1  # a search for the gamut's border a little less exact
+
+
+def test_chroma_takes_the_temperature(photo, model):
+    l = lab(photo)[..., 0]
+    own, mean = (Colorizer(model).chroma([l], temperature)[0] for temperature in (None, 1))
+    np.testing.assert_array_equal(own, Colorizer(model).chroma([l], model.default_temperature)[0])
+    assert (own != mean).any()
+    with pytest.raises(ValueError, match="`temperature` must be a number from 0 up"):
+        Colorizer(model).chroma([l], -1)
+
+
 @pytest.mark.parametrize("dial", ["temperature", "saturation"])
 @pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
 def test_dials_out_of_range_are_refused(dial, value, photo):
