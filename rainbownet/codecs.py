@@ -87,13 +87,18 @@ class BucketCodec:
             self.buckets.soft_assign(np.zeros((1, 2), "float32"), self.neighbors)
         return self
 
-    def decode(self, logits, temperature=None):
+    def input_from_l(self, l):
+        """Gives what the network sees of a photo of which only L is known: L itself."""
+        return ops.cast(l, "float32")
+
+    def decode(self, logits, temperature=None, l=None):
         """Turns a network's output into chroma: the annealed mean (Zhang et al. 2016, section 2.3, equation 5).
 
         Args:
             logits: (batch, height, width, outputs) float.
             temperature: 1 gives the mean of the distribution, 0 the most likely bucket, in between the distribution is
                 sharpened first; `None` takes the codec's own.
+            l: ignored; ab does not depend on the luminance.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -172,12 +177,17 @@ class RegressionCodec:
         """Does nothing: there is no table to compute."""
         return self
 
-    def decode(self, output, temperature=None):
+    def input_from_l(self, l):
+        """Gives what the network sees of a photo of which only L is known: L itself."""
+        return ops.cast(l, "float32")
+
+    def decode(self, output, temperature=None, l=None):
         """Turns a network's output into chroma.
 
         Args:
             output: (batch, height, width, 2) float.
             temperature: ignored; a regression predicts no distribution.
+            l: ignored; ab does not depend on the luminance.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.

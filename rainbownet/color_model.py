@@ -30,7 +30,7 @@ class ColorModel(keras.Model):
 
     def __init__(self, network, codec, size, stride, prior=None, embedder=None, **kwargs):
         super().__init__(**kwargs)
-        outputs = network.output_shape[-1]
+        outputs = _color(network.output).shape[-1]
         if outputs != codec.outputs:
             raise ValueError(
                 f"The network gives {outputs} numbers a pixel, but its codec decodes {codec.outputs}; "
@@ -84,15 +84,19 @@ class ColorModel(keras.Model):
             ValueError: a size that the network cannot take, or an embedding missing.
         """
         height, width = l.shape[1:3]
-        if height % self.stride or width % self.stride:
+        # In a graph sizes may be known only when it runs; whoever builds it pads to the stride.
+        known = height is not None and width is not None
+        if known and (height % self.stride or width % self.stride):
             raise ValueError(f"Sides must be divisible by {self.stride}; received {height}x{width}.")
-        if self.fixed_size and (height, width) != self.size:
+        if known and self.fixed_size and (height, width) != self.size:
             raise ValueError(f"This network takes {self.size[0]}x{self.size[1]} only; received {height}x{width}.")
         if self.needs_embedding and embedding is None:
             raise ValueError("This network was trained with an embedding of the photo beside its luminance; give one.")
-        l = ops.cast(l, "float32")
-        inputs = {"l": l, "embedding": ops.cast(embedding, "float32")} if self.needs_embedding else l
-        return self.codec.decode(self.network(inputs, training=False), temperature)
+        inputs = self.codec.input_from_l(l)
+        if self.needs_embedding:
+            inputs = {"l": inputs, "embedding": ops.cast(embedding, "float32")}
+        output = _color(self.network(inputs, training=False))
+        return self.codec.decode(output, temperature, ops.cast(l, "float32"))
 
     def get_config(self):
         return {
@@ -155,6 +159,11 @@ def in_float32(model):
     copy = ColorModel.from_config(config)
     copy.set_weights([np.asarray(w) for w in model.get_weights()])
     return copy
+
+
+def _color(output):
+    """The output that means colours; what else a network says, such as the kind of photo, is for its training."""
+    return output["color"] if isinstance(output, dict) else output
 
 
 def _serialize(value):

@@ -161,8 +161,7 @@ class _Graph:
             small = tf.gather(small, tf.minimum(place, 2 * size[axis - 1] - 1 - place), axis=axis)
         sides = self.model.size if self.model.fixed_size else (None, None)
         small = tf.ensure_shape(small, [None, *sides, 1])
-        inputs = {"l": small, "embedding": self._embed(l)} if self.model.needs_embedding else small
-        return self.model.codec.decode(self.model.network(inputs, training=False))
+        return self.model.predict_chroma(small, self._embed(l) if self.model.needs_embedding else None)
 
     def _embed(self, l):
         """What the embedder does, without Pillow."""

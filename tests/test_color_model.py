@@ -84,3 +84,12 @@ def test_files_of_another_kind_are_refused(tmp_path):
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save(other)
     with pytest.raises(ValueError, match="holds a Sequential, not a model of rainbownet"):
         color_model.load(other)
+
+
+def test_a_classifier_beside_the_colors_is_no_part_of_coloring(l):
+    network = models.colornet(outputs=112, classes=3, global_size=32, filters=2)
+    assert tiny(network).predict_chroma(l).shape == (2, 32, 40, 2)
+
+
+def test_a_smaller_output_gives_smaller_chroma(l):
+    assert tiny(models.eccv16(outputs=112, filters=2)).predict_chroma(l).shape == (2, 8, 10, 2)

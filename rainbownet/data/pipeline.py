@@ -13,7 +13,7 @@ import tensorflow as tf
 from rainbownet.data.photos import decode_rgb
 
 
-def training_batches(photos, codec, size, batch, seed=0, start=0, embeddings=None, workers=2):
+def training_batches(photos, codec, size, batch, seed=0, start=0, embeddings=None, workers=2, shrink=1):
     """Makes the endless stream of training batches.
 
     What stands at a place of the stream follows from the seed and the place alone: each pass over the photos is a new
@@ -29,6 +29,7 @@ def training_batches(photos, codec, size, batch, seed=0, start=0, embeddings=Non
         start: number of the first batch.
         embeddings: (photos, n) float32, the second input, or `None`.
         workers: photos decoded at the same time.
+        shrink: how many times smaller than its input the network's output is.
 
     Returns:
         `tf.data.Dataset` of (input, target), where input is (batch, size, size, 1) L, or a dict of "l" and "embedding".
@@ -49,11 +50,11 @@ def training_batches(photos, codec, size, batch, seed=0, start=0, embeddings=Non
         return np.ascontiguousarray(rgb[:, ::-1] if draw.random() < 0.5 else rgb), np.int64(index)
 
     places = tf.data.Dataset.range(start * batch, np.iinfo(np.int64).max)
-    data = _batches(places, load, codec, size, batch, embeddings, workers)
+    data = _batches(places, load, codec, size, batch, embeddings, workers, shrink)
     return data.apply(tf.data.experimental.assert_cardinality(tf.data.INFINITE_CARDINALITY))
 
 
-def validation_batches(photos, codec, size, batch, embeddings=None, workers=2):
+def validation_batches(photos, codec, size, batch, embeddings=None, workers=2, shrink=1):
     """Makes one pass over photos in their order, cut to their middle square.
 
     Args:
@@ -63,6 +64,7 @@ def validation_batches(photos, codec, size, batch, embeddings=None, workers=2):
         batch: photos a batch; the last one may be smaller.
         embeddings: (photos, n) float32, the second input, or `None`.
         workers: photos decoded at the same time.
+        shrink: how many times smaller than its input the network's output is.
 
     Returns:
         `tf.data.Dataset` as `training_batches` gives, but finite.
@@ -71,7 +73,7 @@ def validation_batches(photos, codec, size, batch, embeddings=None, workers=2):
     def load(place):
         return middle_square(photos[int(place)].read(), size), np.int64(place)
 
-    data = _batches(tf.data.Dataset.range(len(photos)), load, codec, size, batch, embeddings, workers)
+    data = _batches(tf.data.Dataset.range(len(photos)), load, codec, size, batch, embeddings, workers, shrink)
     return data.apply(tf.data.experimental.assert_cardinality(math.ceil(len(photos) / batch)))
 
 
@@ -90,7 +92,13 @@ def middle_square(data, size):
     return np.ascontiguousarray(rgb[top : top + size, left : left + size])
 
 
-def _batches(places, load, codec, size, batch, embeddings, workers):
+def _averaged(rgb, factor):
+    """Photos made smaller by a whole factor, still of uint8: the codec's fast path."""
+    means = tf.nn.avg_pool2d(tf.cast(rgb, tf.float32), factor, factor, "VALID")
+    return tf.cast(tf.round(means), tf.uint8)
+
+
+def _batches(places, load, codec, size, batch, embeddings, workers, shrink):
     codec.prepare()
     if embeddings is not None:
         embeddings = tf.constant(embeddings, tf.float32)
@@ -101,7 +109,8 @@ def _batches(places, load, codec, size, batch, embeddings, workers):
 
     @tf.function(jit_compile=True)
     def encode(rgb):
-        return codec.encode(rgb)
+        l, target = codec.encode(rgb)
+        return l, target if shrink == 1 else codec.encode(_averaged(rgb, shrink))[1]
 
     def encode_batch(rgb, index):
         l, target = encode(rgb)

@@ -94,3 +94,15 @@ def test_the_middle_is_cut_out():
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, "PNG")
     assert (middle_square(stream.getvalue(), 10) == 255).all()
+
+
+def test_targets_of_a_smaller_output_are_of_the_averaged_photo(tmp_path, codec):
+    # Fields of 4x4 pixels, half red and half blue: of the one colour that their mean is.
+    picture = np.zeros((16, 16, 3), "uint8")
+    picture[::2], picture[1::2] = (200, 40, 40), (40, 40, 200)
+    Image.fromarray(picture).save(tmp_path / "stripes.png")
+    ((l, target),) = read(validation_batches(find_photos(tmp_path), codec, 16, 1, shrink=4), 1)
+    assert l.shape == (1, 16, 16, 1) and target.shape == (1, 4, 4)
+    mean = codec.buckets.assign(color.rgb_to_lab(np.uint8([120, 40, 120]))[1:])
+    assert (target == int(mean)).all()
+    np.testing.assert_allclose(l[0], color.luminance(picture), atol=1e-3)
