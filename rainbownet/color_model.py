@@ -23,12 +23,13 @@ class ColorModel(keras.Model):
         stride: heights and widths must be divisible by it.
         prior: `ColorPrior` of the training photos, or `None`.
         embedder: the `Embedder` that makes the network's second input, or its serialized form, or `None`.
+        defaults: dict of how photos are coloured where nothing else is asked for, see `colorizer.Settings`.
 
     Raises:
         ValueError: network and codec disagree.
     """
 
-    def __init__(self, network, codec, size, stride, prior=None, embedder=None, **kwargs):
+    def __init__(self, network, codec, size, stride, prior=None, embedder=None, defaults=None, **kwargs):
         super().__init__(**kwargs)
         outputs = _color(network.output).shape[-1]
         if outputs != codec.outputs:
@@ -41,6 +42,7 @@ class ColorModel(keras.Model):
         self.size = tuple(size)
         self.stride = stride
         self.prior = prior
+        self.defaults = defaults or {}
         # Kept serialized: an embedder can be a large network, which only its use should cost.
         self._embedder = embedder if embedder is None or isinstance(embedder, dict) else _serialize(embedder)
         # The network comes with its weights, so there is nothing left to build.
@@ -106,6 +108,7 @@ class ColorModel(keras.Model):
             "stride": self.stride,
             "prior": None if self.prior is None else _serialize(self.prior),
             "embedder": self._embedder,
+            "defaults": dict(self.defaults),
             "name": self.name,
         }
 

@@ -73,6 +73,14 @@ def test_mixed_precision_is_copied_into_float32(l):
         np.testing.assert_array_equal(a, b)
 
 
+def test_a_file_keeps_how_photos_are_colored_by_default(tmp_path):
+    model = tiny(models.rainbownet_plain(filters=2))
+    assert model.defaults == {}
+    model.defaults = {"flip": True, "scales": [1.0, 1.5]}
+    color_model.in_float32(model).save(tmp_path / "model.keras")
+    assert color_model.load(tmp_path / "model.keras").defaults == {"flip": True, "scales": [1.0, 1.5]}
+
+
 def test_files_of_another_kind_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError):
         color_model.load(tmp_path / "nothing.keras")
