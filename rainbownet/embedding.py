@@ -20,6 +20,7 @@ from PIL import Image
 from rich.progress import track
 
 from rainbownet import color
+from rainbownet.models import efficientnet_lite
 
 # Part of every embedder's identity: change it when `gray_photo` gives other numbers, and old caches are left alone.
 _PREPARATION = "whole photo, bilinear L, sRGB gray"
@@ -167,6 +168,58 @@ class InceptionResNetV2Embedder(Embedder):
 
 
 @keras.saving.register_keras_serializable("rainbownet")
+class EfficientNetLite0Embedder(Embedder):
+    """EfficientNet-Lite0 with its classifier: 1000 probabilities, one for each class of ImageNet.
+
+    Its weights ship with the package, so that it needs no download, and it takes a sixth of InceptionResNetV2's time.
+    Frozen, and computed in float32 whatever the dtype policy is. See `rainbownet.models.efficientnet_lite`.
+
+    Args:
+        weights: .npz of its weights; `None` for the file that ships.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file does not hold the weights of this network.
+    """
+
+    size = (224, 224)
+    outputs = 1000
+
+    def __init__(self, weights=None):
+        self.weights = None if weights is None else os.fspath(weights)
+        policy = keras.config.dtype_policy()
+        keras.config.set_dtype_policy("float32")
+        try:
+            self.network = efficientnet_lite.efficientnet_lite0((*self.size, 1))
+        finally:
+            keras.config.set_dtype_policy(policy)
+        efficientnet_lite.load_imagenet_weights(self.network, self.weights)
+        self.network.trainable = False
+
+    def embed(self, images):
+        """Runs the network.
+
+        Args:
+            images: (batch, 224, 224, 3) float32 in 0..1, gray.
+
+        Returns:
+            (batch, 1000) float32 NumPy array.
+        """
+        # The network was trained on sRGB's levels; of its input it takes 100 for white.
+        logits = self.network.predict_on_batch(100 * images[..., :1])
+        return keras.ops.convert_to_numpy(keras.ops.softmax(logits))
+
+    def weights_hash(self):
+        digest = hashlib.sha256()
+        for variable in self.network.variables:
+            digest.update(keras.ops.convert_to_numpy(variable))
+        return digest.hexdigest()
+
+    def get_config(self):
+        return {"weights": self.weights}
+
+
+@keras.saving.register_keras_serializable("rainbownet")
 class HubEmbedder(Embedder):
     """Any image module of TensorFlow Hub, or any SavedModel that takes images and gives a vector each.
 
@@ -255,8 +308,9 @@ def get(name):
     """Finds an embedder by what a command line can say.
 
     Args:
-        name: "imagenet" or "random" for InceptionResNetV2 with these weights (random ones are for tests), the path of a
-            weights file of it, or the folder or handle of a TensorFlow Hub image module.
+        name: "efficientnet_lite0", whose weights ship; "imagenet" or "random" for InceptionResNetV2 with these weights
+            (random ones are for tests), the path of a weights file of it, or the folder or handle of a TensorFlow Hub
+            image module.
 
     Returns:
         An `Embedder`.
@@ -265,6 +319,8 @@ def get(name):
         FileNotFoundError: there is no such file, folder or module.
         ValueError: it is none of these.
     """
+    if name == "efficientnet_lite0":
+        return EfficientNetLite0Embedder()
     if name in ("imagenet", "random"):
         return InceptionResNetV2Embedder("imagenet" if name == "imagenet" else None)
     return InceptionResNetV2Embedder(name) if Path(name).is_file() else HubEmbedder(name)

@@ -6,9 +6,10 @@ import json
 import keras
 import numpy as np
 import pytest
+import skimage.data
 from skimage.color import rgb2lab
 
-from rainbownet import embedding
+from rainbownet import color, embedding
 
 
 @keras.saving.register_keras_serializable("tests")
@@ -295,3 +296,13 @@ def test_inception_resnet_v2_from_a_weights_file(inception, tmp_path):
     (tmp_path / "other.h5").write_text("no weights")
     with pytest.raises(ValueError, match="does not hold the weights of InceptionResNetV2"):
         embedding.InceptionResNetV2Embedder(weights=tmp_path / "other.h5")
+
+
+def test_efficientnet_lite0_needs_no_download_and_knows_an_espresso():
+    embedder = embedding.get("efficientnet_lite0")
+    square = skimage.data.coffee()[:, 100:500]
+    vector = embedder(keras.ops.convert_to_numpy(color.luminance(square))[None])
+    assert vector.shape == (1, 1000) and vector.dtype == np.float32
+    assert vector[0].argmax() == 967 and abs(vector.sum() - 1) < 1e-5
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(embedder))
+    assert again.identity == embedder.identity

@@ -8,6 +8,7 @@ from rainbownet.models.color_unet import color_unet
 from rainbownet.models.colornet import colornet
 from rainbownet.models.dropout_cnn import dropout_cnn
 from rainbownet.models.eccv16 import eccv16
+from rainbownet.models.lite_unet import lite_unet
 from rainbownet.models.rainbownet import rainbownet_baseline, rainbownet_fusion, rainbownet_plain
 from rainbownet.models.resnet18 import resnet18
 
@@ -16,6 +17,7 @@ __all__ = [
     "colornet",
     "dropout_cnn",
     "eccv16",
+    "lite_unet",
     "rainbownet_baseline",
     "rainbownet_fusion",
     "rainbownet_plain",

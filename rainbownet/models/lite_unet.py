@@ -1,0 +1,61 @@
+"""LiteUNet, the network of the models that ship: our own.
+
+Its idea: what colour a thing has follows from what it is, and a network that a few hours must suffice for had better
+know things already. So the encoder is EfficientNet-Lite0 with its knowledge of ImageNet; the decoder is as light as
+U-Net's can be (a convolution for each stride, skips added, not concatenated); the whole photo speaks through features
+pooled over all of it, which are added everywhere at the coarsest stride (as the fusion of Iizuka et al. 2016 does);
+and the answer is a distribution over ab buckets at a quarter of the photo's size (Zhang et al. 2016), because chroma
+has little detail of its own: its edges come from the luminance when it is enlarged.
+"""
+
+import keras
+from keras import layers
+
+from rainbownet.models import efficientnet_lite
+
+SCALE = 4  # the output is that many times smaller than the input
+
+
+def lite_unet(input_shape=(None, None, 1), outputs=313, deepest=32, filters=(256, 256, 128, 96)):
+    """Builds LiteUNet.
+
+    Args:
+        input_shape: (height, width, 1), each divisible by `deepest` or `None`. The input "l" is L in 0..100.
+        outputs: logits a pixel.
+        deepest: stride of the encoder's coarsest features, 16 or 32: 16 leaves out the encoder's blocks 11 to 15.
+        filters: of the decoder, from the coarsest stride to 4.
+
+    Returns:
+        A `keras.Model` from (batch, height, width, 1) to (batch, height / 4, width / 4, outputs) logits, float32.
+    """
+    l = keras.Input(input_shape, name="l")
+    taps = efficientnet_lite.features(l, deepest)
+    deep = taps[deepest]
+    whole = layers.GlobalAveragePooling2D(name="pool")(efficientnet_lite.head(deep) if deepest == 32 else deep)
+    whole = layers.Dense(filters[0], activation="relu", name="whole_dense")(whole)
+    whole = layers.Dense(filters[0], name="whole_project")(whole)
+    whole = layers.Reshape((1, 1, filters[0]), name="whole")(whole)
+    x = layers.Conv2D(filters[0], 1, use_bias=False, name=f"decode{deepest}_skip")(deep)
+    x = _norm(layers.Add(name=f"decode{deepest}_add")([x, whole]), f"decode{deepest}_norm1")
+    x = _conv(x, filters[0], f"decode{deepest}_conv", "norm2")
+    stride = deepest
+    for width in filters[1:]:
+        stride //= 2
+        name = f"decode{stride}"
+        x = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_narrow")(x)
+        x = layers.UpSampling2D(2, name=f"{name}_up")(x)
+        skip = layers.Conv2D(width, 1, use_bias=False, name=f"{name}_skip")(taps[stride])
+        x = _norm(layers.Add(name=f"{name}_add")([x, skip]), f"{name}_norm1")
+        x = _conv(x, width, f"{name}_conv", "norm2")
+    # float32 also under mixed precision: softmax over hundreds of classes needs it.
+    x = layers.Conv2D(outputs, 1, dtype="float32", name="logits")(x)
+    return keras.Model(l, x, name="lite_unet")
+
+
+def _conv(x, filters, name, norm):
+    x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=name)(x)
+    return _norm(x, name.replace("conv", norm))
+
+
+def _norm(x, name):
+    return layers.ReLU(name=name.replace("norm", "relu"))(layers.BatchNormalization(name=name)(x))

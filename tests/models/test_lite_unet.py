@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+from keras import ops
+
+from rainbownet import models
+from rainbownet.models import efficientnet_lite
+from tests.models.shared import batch_norm, conv, count_without_allocating, dense
+
+
+def decoder_stage(skip, filters, before=None):
+    """Parameters of a stage: the deeper features narrowed, the skip, a convolution and two batch normalizations."""
+    narrowed = conv(before, filters, 1, bias=False) if before else 0
+    return narrowed + conv(skip, filters, 1, bias=False) + conv(filters, filters, bias=False) + 2 * batch_norm(filters)
+
+
+def test_parameters_stay_below_eight_millions():
+    encoder = 4_630_424 - dense(1280, 1000)
+    whole = dense(1280, 256) + dense(256, 256)
+    decoder = [
+        decoder_stage(320, 256),
+        decoder_stage(112, 256, before=256),
+        decoder_stage(40, 128, before=256),
+        decoder_stage(24, 96, before=128),
+        conv(96, 313, 1),
+    ]
+    assert encoder + whole + sum(decoder) == 5_418_057 == count_without_allocating(models.lite_unet) < 8_000_000
+
+
+def test_the_fast_one_stays_below_one_and_a_half():
+    count = count_without_allocating(lambda: models.lite_unet(deepest=16, filters=(128, 96, 64)))
+    assert count == 1_051_145 < 1_500_000
+
+
+def test_every_place_sees_the_whole_photo():
+    network = models.lite_unet(outputs=5, deepest=16, filters=(8, 8, 8))
+    efficientnet_lite.load_imagenet_weights(network)
+    l = np.full((1, 64, 256, 1), 50, "float32")
+    changed = l.copy()
+    changed[:, :, 192:] = np.random.default_rng(0).uniform(0, 100, (1, 64, 64, 1))
+    difference = np.abs(ops.convert_to_numpy(network(l) - network(changed)))
+    assert difference[:, :, :4].max() > 1e-4
+
+
+@pytest.mark.parametrize("deepest", [16, 32])
+def test_the_output_is_a_quarter_of_the_photo(deepest):
+    network = models.lite_unet(outputs=5, deepest=deepest, filters=(8,) * (3 if deepest == 16 else 4))
+    assert network(np.zeros((2, deepest, 3 * deepest, 1), "float32")).shape == (2, deepest // 4, 3 * deepest // 4, 5)
