@@ -1,0 +1,427 @@
+"""The model that ships: how it was trained, and how anyone with more photos or a GPU trains it further.
+
+    python -m experiments.default_model PHOTOS... --thumbnails TAR --encoder NPZ --out RUN --minutes 110
+
+PHOTOS are folders or archives of real photos with a short side of 128 or more (`python -m data_prep.pack` builds the
+set of the shipped model), `--thumbnails` an archive of small photos such as Tiny ImageNet's, `--encoder` the ImageNet
+weights of EfficientNet-Lite0, which ship. On 2 cores use the TensorFlow backend with `--precision mixed_bfloat16`
+(seen fastest there); on a GPU set KERAS_BACKEND=jax: the loader is threads and NumPy, there is no tf.data in it. A run
+is interrupted and resumed at will: checkpoints stand in RUN every few minutes.
+
+Squares of `--size` pixels, then, for the last part of the time, of `--fine-size` with the whole encoder trained; flips,
+crops, and for half of the photos the damages of old prints on the luminance alone, so that the answer is the colour of
+the undamaged photo. Cross-entropy over 313 buckets with rebalancing weights, then beside it the distance of the mean
+colour from the true one, which is what AuC counts. AdamW with warm-up and a cosine over the clock, the encoder at a
+tenth of the decoder's rate, and a moving average of all weights, which is what is kept.
+"""
+
+import argparse
+import json
+import math
+import queue
+import threading
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+from scipy.ndimage import gaussian_filter
+
+from rainbownet import buckets, color
+from rainbownet.codecs import BucketCodec
+from rainbownet.color_model import ColorModel
+from rainbownet.data.files import find_photos, write_atomically
+from rainbownet.data.photos import decode_rgb
+from rainbownet.evaluation import Measures
+from rainbownet.models import efficientnet_lite
+from rainbownet.models.lite_unet import SCALE, lite_unet
+from rainbownet.priors import ColorPrior
+
+VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
+PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
+CHECKPOINT_MINUTES = 4.0
+NETWORKS = {
+    "default": {},
+    "fast": {"deepest": 16, "filters": (128, 96, 64)},
+}
+
+
+@keras.saving.register_keras_serializable("rainbownet")
+class EncoderAdamW(keras.optimizers.AdamW):
+    """AdamW that takes smaller steps in the encoder, whose weights know things already.
+
+    Args:
+        encoder_rate: factor on the learning rate of the variables of the encoder's layers.
+        **options: AdamW's.
+    """
+
+    def __init__(self, encoder_rate=0.1, **options):
+        super().__init__(**options)
+        self.encoder_rate = encoder_rate
+
+    def update_step(self, gradient, variable, learning_rate):
+        # TensorFlow hands in its own variable, which has no path.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        encoder = path.startswith(("stem_", "block", "head_"))
+        super().update_step(gradient, variable, learning_rate * (self.encoder_rate if encoder else 1.0))
+
+    def get_config(self):
+        return {**super().get_config(), "encoder_rate": self.encoder_rate}
+
+
+class ColorLoss(keras.losses.Loss):
+    """Weighted cross-entropy over buckets, and the weighted distance of the distribution's mean from the true colour.
+
+    Call with `y_true` (batch, height, width, 3): bucket, a and b; `y_pred` (batch, height, width, n) logits.
+
+    Args:
+        weights: (n,) rebalancing weights.
+        centers: (n, 2) colours of the buckets, Lab units.
+        distance: weight of the distance, in nats for 10 Lab units.
+    """
+
+    def __init__(self, weights, centers, distance=0.0):
+        super().__init__(name="color_loss")
+        self.weights, self.centers, self.distance = weights, centers, distance
+
+    def call(self, y_true, y_pred):
+        y_pred = ops.cast(y_pred, "float32")
+        bucket = ops.cast(y_true[..., 0], "int32")
+        weight = ops.take(ops.convert_to_tensor(self.weights), bucket)
+        loss = ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
+        if self.distance:
+            mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
+            squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
+            loss = loss + self.distance / 10 * ops.sqrt(squared + 1.0)
+        return weight * loss
+
+
+class Loader:
+    """Draws batches in threads: an endless stream of (l, target).
+
+    Args:
+        groups: list of (share, list of `PhotoFile`): the share of the photos drawn from each.
+        codec: the `BucketCodec`.
+        size: side of the squares in pixels.
+        batch: photos a batch.
+        seed: of everything that is drawn.
+        workers: threads.
+    """
+
+    def __init__(self, groups, codec, size, batch, seed, workers=2):
+        self.groups, self.size, self.batch = groups, size, batch
+        self.shares = np.array([share for share, _ in groups]) / sum(share for share, _ in groups)
+        self.codec = codec
+        self.ready = queue.Queue(maxsize=8)
+        self.stopped = False
+        seeds = np.random.SeedSequence(seed).spawn(workers)
+        self.threads = [threading.Thread(target=self._work, args=(s,), daemon=True) for s in seeds]
+        for thread in self.threads:
+            thread.start()
+
+    def __iter__(self):
+        while True:
+            item = self.ready.get()
+            if isinstance(item, Exception):
+                raise item
+            l, rgb = item
+            lab = ops.convert_to_numpy(color.rgb_to_lab(rgb))
+            bucket = ops.convert_to_numpy(self.codec.buckets.assign(lab[..., 1:]))
+            yield l, np.concatenate([bucket[..., None].astype("float32"), lab[..., 1:]], axis=-1)
+
+    def stop(self):
+        """Ends the threads."""
+        self.stopped = True
+
+    def _work(self, seed):
+        draw = np.random.default_rng(seed)
+        while not self.stopped:
+            try:
+                pairs = [self._photo(draw) for _ in range(self.batch)]
+                item = np.stack([l for l, _ in pairs]), np.stack([rgb for _, rgb in pairs])
+            except Exception as error:
+                item = error
+            while not self.stopped:
+                try:
+                    self.ready.put(item, timeout=1)
+                    break
+                except queue.Full:
+                    pass
+
+    def _photo(self, draw):
+        photos = self.groups[draw.choice(len(self.groups), p=self.shares)][1]
+        rgb = decode_rgb(photos[draw.integers(len(photos))].read(), round(self.size * draw.uniform(1, 1.4)))
+        top, left = draw.integers(0, np.array(rgb.shape[:2]) - self.size + 1)
+        rgb = rgb[top : top + self.size, left : left + self.size]
+        if draw.random() < 0.5:
+            rgb = rgb[:, ::-1]
+        l = gray_levels(rgb)
+        if draw.random() < 0.5:
+            l = damaged(l, draw)
+        return l[..., None], shrunk(rgb)
+
+
+def shrunk(rgb):
+    """Averages over squares of `SCALE` pixels: (height / 4, width / 4, 3) uint8."""
+    height, width = (side // SCALE for side in rgb.shape[:2])
+    return rgb.reshape(height, SCALE, width, SCALE, 3).mean((1, 3), dtype="float32").round().astype("uint8")
+
+
+_LINEAR = np.where(
+    np.arange(256) <= 10, np.arange(256) / 255 / 12.92, ((np.arange(256) / 255 + 0.055) / 1.055) ** 2.4
+).astype("float32")
+
+
+def gray_levels(rgb):
+    """L of a photo, (height, width) float32 in 0..100: `color.luminance` in a few NumPy calls, for threads."""
+    y = _LINEAR[rgb] @ color.XYZ_FROM_RGB[1].astype("float32")
+    return np.where(y > 216 / 24389, 116 * np.cbrt(y) - 16, y * np.float32(24389 / 27))
+
+
+def damaged(l, draw):
+    """What age and copying do to luminance: contrast, brightness, gamma, blur, grain, scratches; each by chance."""
+    if draw.random() < 0.6:
+        low, high = draw.uniform(0, 25), draw.uniform(70, 100)
+        l = 100 * (l / 100) ** draw.uniform(0.7, 1.4)
+        l = low + l * (high - low) / 100
+    if draw.random() < 0.3:
+        l = gaussian_filter(l, draw.uniform(0.4, 1.8))
+    if draw.random() < 0.4:
+        l = l + draw.normal(0, draw.uniform(1, 8), l.shape)
+    if draw.random() < 0.1:
+        l = l.copy()
+        for column in draw.integers(0, l.shape[1], draw.integers(1, 6)):
+            l[:, column] = draw.uniform(60, 100)
+    return np.clip(l, 0, 100).astype("float32")
+
+
+def groups_of(photos, thumbnails):
+    """Finds the photos and holds some of each group back: ([train lists], [validation lists])."""
+    found = [[file for root in roots for file in find_photos(root)] for roots in (photos, thumbnails) if roots]
+    draw = np.random.default_rng(20261121)
+    train, held = [], []
+    for files in found:
+        order = draw.permutation(len(files))
+        count = min(VALIDATED, len(files) // 4)
+        held.append([files[i] for i in order[:count]])
+        train.append([files[i] for i in order[count:]])
+    return train, held
+
+
+def count_prior(groups, grid, shares):
+    """Counts buckets over a sample of each group, in the shares of the training."""
+    prior = ColorPrior(len(grid))
+    draw = np.random.default_rng(1)
+    for files, share in zip(groups, shares, strict=True):
+        for i in draw.integers(len(files), size=round(PRIOR_PHOTOS * share)):
+            rgb = decode_rgb(files[i].read(), 64)[:64, :64]
+            prior.update(ops.convert_to_numpy(grid.assign(color.rgb_to_lab(shrunk(rgb))[..., 1:])))
+    return prior
+
+
+def validate(network, codec, held, size, temperatures=(1.0, 0.38)):
+    """Measures on held-back training photos, undamaged: gains over gray by group and temperature."""
+    figures = {}
+    for name, files in zip(("photos", "thumbnails"), held, strict=False):
+        measured = {t: Measures() for t in temperatures}
+        gray = Measures()
+        for start in range(0, len(files), 25):
+            rgb = np.stack([_middle(file, size) for file in files[start : start + 25]])
+            lab = ops.convert_to_numpy(color.rgb_to_lab(rgb))
+            logits = ops.convert_to_tensor(network.predict_on_batch(lab[..., :1]))
+            # Measured at the output's own size: what upsampling adds is the same for all settings.
+            small = np.stack([shrunk(picture) for picture in rgb])
+            truth = ops.convert_to_numpy(color.rgb_to_lab(small))
+            for t, measures in measured.items():
+                ab = ops.convert_to_numpy(codec.decode(logits, t))
+                measures.update(ab, truth[..., 1:], truth[..., :1], truth_rgb=small)
+            gray.update(np.zeros_like(truth[..., 1:]), truth[..., 1:], truth[..., :1], truth_rgb=small)
+        base = gray.result()
+        for t, measures in measured.items():
+            result = measures.result()
+            figures[f"{name} {t}"] = {
+                "balanced": round(result["auc_balanced"] - base["auc_balanced"], 2),
+                "plain": round(result["auc"] - base["auc"], 2),
+                "colorfulness": round(result["colorfulness"] / result["truth_colorfulness"], 3),
+                "psnr": round(result["psnr"] - base["psnr"], 2),
+            }
+    return figures
+
+
+def _middle(file, size):
+    rgb = decode_rgb(file.read(), size)
+    top, left = (np.array(rgb.shape[:2]) - size) // 2
+    return rgb[top : top + size, left : left + size]
+
+
+def freeze(network, first):
+    """Trains the encoder from a block on, coarser ones included; 0 trains all of it."""
+    for layer in network.layers:
+        if layer.name.startswith(("stem", "block")):
+            number = -1 if layer.name.startswith("stem") else int(layer.name[5:7])
+            layer.trainable = first == 0 or number >= first
+
+
+def save_state(path, network, optimizer, state):
+    """Writes all that a resumed run needs, as one .npz."""
+    arrays = {f"w{i}": np.asarray(w) for i, w in enumerate(network.get_weights())}
+    arrays |= {f"o {v.path}": np.asarray(ops.convert_to_numpy(v)) for v in optimizer.variables}
+    with write_atomically(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, state=json.dumps(state), **arrays)
+
+
+def load_state(path, network, optimizer):
+    """Reads what `save_state` wrote; for layers that were frozen then, the optimizer begins anew."""
+    with np.load(path) as file:
+        network.set_weights([file[f"w{i}"] for i in range(len(network.weights))])
+        for variable, average in _averages(optimizer):
+            average.assign(variable)
+        for variable in optimizer.variables:
+            name = f"o {variable.path}"
+            if name in file.files and "learning_rate" not in name:
+                variable.assign(file[name])
+        return json.loads(str(file["state"]))
+
+
+def main(arguments=None):
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--thumbnails", nargs="*", type=Path, default=[])
+    parser.add_argument("--thumbnail-share", type=float, default=0.25)
+    parser.add_argument("--encoder", type=Path, help=".npz of EfficientNet-Lite0; without it, from scratch")
+    parser.add_argument("--initial", type=Path, help="checkpoint of another run whose weights to begin with")
+    parser.add_argument("--network", choices=list(NETWORKS), default="default")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--minutes", type=float, default=110)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--fine-size", type=int, default=192)
+    parser.add_argument("--fine-part", type=float, default=0.35, help="part of the time at `--fine-size`")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--encoder-rate", type=float, default=0.1)
+    parser.add_argument("--first-block", type=int, default=5, help="first block of the encoder that is trained")
+    parser.add_argument("--rebalance", type=float, default=0.5)
+    parser.add_argument("--smoothing", type=float, default=0.0)
+    parser.add_argument("--distance", type=float, default=1.0, help="weight of the distance, in the fine part")
+    parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--watch-minutes", type=float, default=10)
+    parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="toy size, to see that it runs")
+    args = parser.parse_args(arguments)
+    if args.quick:
+        args.size, args.fine_size, args.batch, args.precision = 32, 64, 4, "float32"
+    args.out.mkdir(parents=True, exist_ok=True)
+    keras.utils.set_random_seed(args.seed)
+
+    shares = [1 - args.thumbnail_share, args.thumbnail_share] if args.thumbnails else [1.0]
+    train, held = groups_of(args.photos, args.thumbnails)
+    print(f"{' and '.join(f'{len(g):,}' for g in train)} photos to train on", flush=True)
+    codec = BucketCodec(buckets.ab_313(), temperature=1.0)
+    grid = codec.buckets
+    prior_path = args.out / "prior.json"
+    if prior_path.exists():
+        prior = ColorPrior.from_config(json.loads(prior_path.read_text()))
+    else:
+        prior = count_prior(train, grid, shares)
+        prior_path.write_text(json.dumps(prior.get_config()))
+    weights = prior.weights(args.rebalance, grid.centers, args.smoothing)
+
+    keras.config.set_dtype_policy(args.precision)
+    network = lite_unet(outputs=len(grid), **NETWORKS[args.network])
+    keras.config.set_dtype_policy("float32")
+    if args.encoder:
+        efficientnet_lite.load_imagenet_weights(network, args.encoder)
+    if args.initial:
+        with np.load(args.initial) as file:
+            network.set_weights([file[f"w{i}"] for i in range(len(network.weights))])
+    state = {"seconds": 0.0, "steps": 0, "samples": 0}
+    checkpoint = args.out / "last.npz"
+    log = args.out / "log.jsonl"
+    total = args.minutes * 60
+    resumed = checkpoint.exists()
+    for fine in (False, True):
+        until = total if fine else total * (1 - args.fine_part)
+        if resumed and state["steps"] == 0:
+            with np.load(checkpoint) as file:
+                state = json.loads(str(file["state"]))
+        if state["seconds"] >= until:
+            continue
+        freeze(network, 0 if fine else args.first_block)
+        optimizer = EncoderAdamW(
+            args.encoder_rate, learning_rate=args.rate, weight_decay=0.02, global_clipnorm=1.0,
+            use_ema=True, ema_momentum=args.ema,
+        )  # fmt: skip
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        loss = ColorLoss(weights, grid.centers, args.distance if fine else 0.0)
+        network.compile(optimizer, loss=loss)
+        optimizer.build(network.trainable_variables)
+        if checkpoint.exists():
+            state = load_state(checkpoint, network, optimizer)
+            print(f"Resuming at step {state['steps']:,}.", flush=True)
+        size = args.fine_size if fine else args.size
+        loader = Loader(list(zip(shares, train, strict=True)), codec, size, args.batch, [args.seed, state["steps"]])
+        clock = written = time.perf_counter()
+        watched = state["seconds"]
+        losses, began = [], state["steps"]
+        for l, target in loader:
+            progress = min(1.0, state["seconds"] / total)
+            warm = min(1.0, (state["steps"] + 1) / 300, (state["steps"] - began + 1) / 100)
+            optimizer.learning_rate = args.rate * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+            losses.append(float(network.train_on_batch(l, target)))
+            now = time.perf_counter()
+            # The first step compiles, which is no training.
+            state["seconds"] += now - clock if len(losses) > 1 else 0
+            clock = now
+            state["steps"] += 1
+            state["samples"] += len(l)
+            done = state["seconds"] >= until
+            if state["steps"] % 100 == 0:
+                print(
+                    f"{state['seconds'] / 60:6.1f} min  step {state['steps']:6,}  loss {np.mean(losses[-100:]):.4f}",
+                    flush=True,
+                )
+            if done or now - written > CHECKPOINT_MINUTES * 60:
+                save_state(checkpoint, network, optimizer, state)
+                written = time.perf_counter()
+            if done or state["seconds"] - watched > args.watch_minutes * 60:
+                watched = state["seconds"]
+                kept = network.get_weights()
+                put_averages(optimizer)
+                figures = validate(network, codec, held, size)
+                row = {**state, "size": size, "loss": float(np.mean(losses[-300:])), **figures}
+                with open(log, "a") as file:
+                    file.write(json.dumps(row) + "\n")
+                print(json.dumps(figures, indent=1), flush=True)
+                with write_atomically(args.out / "model.keras") as temporary:
+                    in_float32(args.network, network, codec, size, prior).save(temporary)
+                network.set_weights(kept)
+                clock = time.perf_counter()
+            if done:
+                loader.stop()
+                break
+
+
+def in_float32(name, network, codec, size, prior):
+    """Makes the model for use: the weights of a network, as it was trained, in one that computes in float32."""
+    copy = lite_unet(outputs=codec.outputs, **NETWORKS[name])
+    copy.set_weights(network.get_weights())
+    stride = NETWORKS[name].get("deepest", 32)
+    return ColorModel(copy, codec, (size, size), stride, prior, name=f"lite_unet_{name}")
+
+
+def put_averages(optimizer):
+    """Puts the moving averages of the weights into the network."""
+    for variable, average in _averages(optimizer):
+        variable.assign(average)
+
+
+def _averages(optimizer):
+    # Keras has no public name for them, but to overwrite the weights at the end of `fit`.
+    return zip(optimizer._trainable_variables, optimizer._model_variables_moving_average, strict=True)
+
+
+if __name__ == "__main__":
+    main()

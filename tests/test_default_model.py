@@ -1,0 +1,87 @@
+"""The recipe of the model that ships, at toy size."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+from PIL import Image
+
+from experiments import default_model
+from rainbownet import color, color_model
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(24):
+        rgb = rng.integers(0, 256, (5, 6, 3)).astype("uint8")
+        Image.fromarray(rgb).resize((72, 64)).save(folder / f"{i}.png")
+    return folder
+
+
+def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
+    out = tmp_path / "run"
+    command = [str(photos), "--thumbnails", str(photos), "--out", str(out), "--network", "fast", "--quick"]
+    default_model.main([*command, "--minutes", "0.02"])
+    first = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert first[-1]["size"] == 64 and {"photos 1.0", "thumbnails 1.0"} <= first[-1].keys()
+    default_model.main([*command, "--minutes", "0.04"])
+    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["steps"] > first[-1]["steps"]
+    model = color_model.load(out / "model.keras")
+    assert model.stride == 16 and model.size == (64, 64)
+    assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
+
+
+def test_the_encoder_takes_smaller_steps():
+    l = keras.Input((4, 4, 1))
+    x = layers.Conv2D(2, 1, name="block00_conv")(l)
+    network = keras.Model(l, layers.Conv2D(2, 1, name="decode_conv")(x))
+    optimizer = default_model.EncoderAdamW(0.1, learning_rate=0.01, weight_decay=0.0)
+    before = network.get_weights()
+    network.compile(optimizer, loss="mse")
+    network.train_on_batch(np.ones((1, 4, 4, 1)), np.full((1, 4, 4, 2), 9.0))
+    steps = [np.abs(new - old).max() for old, new in zip(before, network.get_weights(), strict=True)]
+    # Adam's first step is the learning rate for every weight.
+    np.testing.assert_allclose(steps, [0.001, 0.001, 0.01, 0.01], rtol=1e-2)
+
+
+def test_the_loss_is_crossentropy_and_distance_both_weighted():
+    rng = np.random.default_rng(0)
+    logits, centers = rng.normal(0, 1, (1, 2, 2, 3)), rng.uniform(-50, 50, (3, 2)).astype("float32")
+    weights = np.array([0.5, 1, 4], "float32")
+    bucket, ab = rng.integers(0, 3, (1, 2, 2)), rng.uniform(-50, 50, (1, 2, 2, 2))
+    shares = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    crossentropy = -np.log(np.take_along_axis(shares, bucket[..., None], -1)[..., 0])
+    distance = np.sqrt(np.square(shares @ centers - ab).sum(-1) + 1)
+    target = np.concatenate([bucket[..., None], ab], -1).astype("float32")
+    loss = default_model.ColorLoss(weights, centers, 2.0)(target, logits.astype("float32"))
+    wanted = (weights[bucket] * (crossentropy + 2 * distance / 10)).mean()
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), wanted, rtol=1e-5)
+
+
+def test_luminance_in_threads_is_that_of_color():
+    rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype("uint8")
+    wanted = ops.convert_to_numpy(color.luminance(rgb))[..., 0]
+    np.testing.assert_allclose(default_model.gray_levels(rgb), wanted, atol=1e-3)
+
+
+def test_damage_stays_a_luminance_and_does_something():
+    rng = np.random.default_rng(0)
+    l = rng.uniform(0, 100, (16, 16)).astype("float32")
+    results = [default_model.damaged(l, rng) for _ in range(50)]
+    assert all(r.shape == l.shape and r.dtype == np.float32 and 0 <= r.min() <= r.max() <= 100 for r in results)
+    assert np.mean([np.abs(r - l).mean() > 1 for r in results]) > 0.5
+
+
+def test_a_photo_that_cannot_be_read_ends_the_run_and_not_a_thread(tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"no photo")
+    files = default_model.find_photos(tmp_path)
+    loader = default_model.Loader([(1.0, files)], None, 32, 2, 0)
+    with pytest.raises(ValueError, match="photo"):
+        next(iter(loader))
+    loader.stop()
