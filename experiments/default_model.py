@@ -16,6 +16,8 @@ tenth of the decoder's rate, and a moving average of all weights, which is what 
 """
 
 import argparse
+import csv
+import dataclasses
 import json
 import math
 import queue
@@ -198,7 +200,12 @@ def damaged(l, draw):
 
 def groups_of(photos, thumbnails):
     """Finds the photos and holds some of each group back: ([train lists], [validation lists])."""
-    found = [[file for root in roots for file in find_photos(root)] for roots in (photos, thumbnails) if roots]
+    # Named as `rainbownet train` names the photos of several folders.
+    found = [
+        [dataclasses.replace(file, name=f"{root.name}/{file.name}") for root in roots for file in find_photos(root)]
+        for roots in (photos, thumbnails)
+        if roots
+    ]
     draw = np.random.default_rng(20261121)
     train, held = [], []
     for files in found:
@@ -207,6 +214,32 @@ def groups_of(photos, thumbnails):
         held.append([files[i] for i in order[:count]])
         train.append([files[i] for i in order[count:]])
     return train, held
+
+
+def note_run(out, args, held):
+    """Writes run.json and photos.csv (of the photos held back) as `rainbownet train` does, for `make_preset`."""
+    recipe = {key: value for key, value in vars(args).items() if key not in ("photos", "thumbnails", "out")}
+    settings = {
+        "system": f"lite_unet {args.network}",
+        "recipe": {key: str(value) if isinstance(value, Path) else value for key, value in recipe.items()},
+        "photos": [str(root) for root in (*args.photos, *args.thumbnails)],
+        "precision": args.precision,
+        "seed": args.seed,
+    }
+    with write_atomically(out / "run.json") as temporary:
+        temporary.write_text(json.dumps(settings, indent=1) + "\n")
+    with write_atomically(out / "photos.csv") as temporary, open(temporary, "w", newline="") as file:
+        csv.writer(file).writerows(("val", photo.name) for photos in held for photo in photos)
+
+
+def note_row(path, row):
+    """Appends a row to log.csv."""
+    new = not path.exists()
+    with open(path, "a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)
 
 
 def count_prior(groups, grid, shares):
@@ -221,7 +254,7 @@ def count_prior(groups, grid, shares):
 
 
 def validate(network, codec, held, size, temperatures=(1.0, 0.38)):
-    """Measures on held-back training photos, undamaged: gains over gray by group and temperature."""
+    """Measures on held-back training photos, undamaged: gains over gray (colorfulness: over the truth's)."""
     figures = {}
     for name, files in zip(("photos", "thumbnails"), held, strict=False):
         measured = {t: Measures() for t in temperatures}
@@ -240,12 +273,9 @@ def validate(network, codec, held, size, temperatures=(1.0, 0.38)):
         base = gray.result()
         for t, measures in measured.items():
             result = measures.result()
-            figures[f"{name} {t}"] = {
-                "balanced": round(result["auc_balanced"] - base["auc_balanced"], 2),
-                "plain": round(result["auc"] - base["auc"], 2),
-                "colorfulness": round(result["colorfulness"] / result["truth_colorfulness"], 3),
-                "psnr": round(result["psnr"] - base["psnr"], 2),
-            }
+            for key in ("auc_balanced", "auc", "psnr"):
+                figures[f"{name} T={t:g} {key}"] = round(result[key] - base[key], 2)
+            figures[f"{name} T={t:g} colorfulness"] = round(result["colorfulness"] / result["truth_colorfulness"], 3)
     return figures
 
 
@@ -319,6 +349,7 @@ def main(arguments=None):
     shares = [1 - args.thumbnail_share, args.thumbnail_share] if args.thumbnails else [1.0]
     train, held = groups_of(args.photos, args.thumbnails)
     print(f"{' and '.join(f'{len(g):,}' for g in train)} photos to train on", flush=True)
+    note_run(args.out, args, held)
     codec = BucketCodec(buckets.ab_313(), temperature=1.0)
     grid = codec.buckets
     prior_path = args.out / "prior.json"
@@ -339,7 +370,6 @@ def main(arguments=None):
             network.set_weights([file[f"w{i}"] for i in range(len(network.weights))])
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"
-    log = args.out / "log.jsonl"
     total = args.minutes * 60
     resumed = checkpoint.exists()
     for fine in (False, True):
@@ -391,11 +421,13 @@ def main(arguments=None):
                 kept = network.get_weights()
                 put_averages(optimizer)
                 figures = validate(network, codec, held, size)
-                row = {**state, "size": size, "loss": float(np.mean(losses[-300:])), **figures}
-                with open(log, "a") as file:
-                    file.write(json.dumps(row) + "\n")
-                print(json.dumps(figures, indent=1), flush=True)
-                with write_atomically(args.out / "model.keras") as temporary:
+                row = {
+                    "step": state["steps"], "samples": state["samples"], "minutes": round(state["seconds"] / 60, 2),
+                    "size": size, "loss": round(float(np.mean(losses[-300:])), 4), **figures,
+                }  # fmt: skip
+                note_row(args.out / "log.csv", row)
+                print(json.dumps(row, indent=1), flush=True)
+                with write_atomically(args.out / "best.keras") as temporary:
                     in_float32(args.network, network, codec, size, prior).save(temporary)
                 network.set_weights(kept)
                 clock = time.perf_counter()

@@ -1,6 +1,6 @@
 """The recipe of the model that ships, at toy size."""
 
-import json
+import shutil
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from keras import layers, ops
 from PIL import Image
 
 from experiments import default_model
-from rainbownet import color, color_model
+from rainbownet import color, color_model, training
 
 
 @pytest.fixture
@@ -24,15 +24,16 @@ def photos(tmp_path):
 
 
 def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
+    thumbnails = shutil.copytree(photos, tmp_path / "thumbnails")
     out = tmp_path / "run"
-    command = [str(photos), "--thumbnails", str(photos), "--out", str(out), "--network", "fast", "--quick"]
+    command = [str(photos), "--thumbnails", str(thumbnails), "--out", str(out), "--network", "fast", "--quick"]
     default_model.main([*command, "--minutes", "0.02"])
-    first = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert first[-1]["size"] == 64 and {"photos 1.0", "thumbnails 1.0"} <= first[-1].keys()
+    first = training.read_log(out / "log.csv")
+    assert first[-1]["size"] == "64" and {"photos T=1 auc", "thumbnails T=1 auc_balanced"} <= first[-1].keys()
     default_model.main([*command, "--minutes", "0.04"])
-    rows = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
-    assert rows[-1]["steps"] > first[-1]["steps"]
-    model = color_model.load(out / "model.keras")
+    assert int(training.read_log(out / "log.csv")[-1]["step"]) > int(first[-1]["step"])
+    assert len(training.validation_photos(out)) == 12
+    model = color_model.load(out / "best.keras")
     assert model.stride == 16 and model.size == (64, 64)
     assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
 
