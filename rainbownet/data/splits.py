@@ -31,10 +31,7 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, seed: int = 0) -> 
     """
     if not shares or min(shares.values()) < 0 or not math.isclose(sum(shares.values()), 1, abs_tol=1e-6):
         raise ValueError(f"the shares of the splits have to be 0 or more and add up to 1; received {dict(shares)}.")
-    # Some systems store "é" as one letter and some as two; names that are no Unicode are hashed by their bytes.
-    text = f"{seed}/{unicodedata.normalize('NFC', name)}"
-    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    place = int.from_bytes(digest, "big") / 2**64
+    place = place_of(name, seed)
     end = 0.0
     chosen = ""
     for split, share in shares.items():
@@ -44,6 +41,19 @@ def split_of(name: str, shares: Mapping[str, float] = SHARES, seed: int = 0) -> 
             if place < end:
                 break
     return chosen
+
+
+def place_of(name: str, seed: int = 0) -> float:
+    """Gives a photo its place in 0..1, drawn from its name.
+
+    Args:
+        name: `PhotoFile.name`.
+        seed: another seed gives another place.
+    """
+    # Some systems store "é" as one letter and some as two; names that are no Unicode are hashed by their bytes.
+    text = f"{seed}/{unicodedata.normalize('NFC', name)}"
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64
 
 
 def split(
