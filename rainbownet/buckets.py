@@ -1,6 +1,8 @@
-"""Colour buckets: the ab plane in cells, so that a colour becomes one of n classes.
+"""Colour buckets: few colours that stand for all others, so that a colour becomes one of n classes.
 
-Two published grids are here by their own rules and in their own order (row-major by a, then b):
+A `Palette` lies in any colour space, and may be fitted to photos: the most frequent cells of a plane, or the means of
+clusters. `Buckets` lie in the ab plane, where tables make them fast. Two published grids are here by their own rules
+and in their own order (row-major by a, then b):
 
 - `ab_112`, the grid of RainbowNet (Lin, Ling & Wang, 2018): cells of 16 x 16, those that 8-bit sRGB reaches.
 - `ab_313`, the grid of Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), section 2: centers at multiples
@@ -30,8 +32,48 @@ _AB_313_RANGES = {
 
 
 @keras.saving.register_keras_serializable("rainbownet")
-class Buckets:
-    """Colours in a plane, and the rule that says which of them stands for any other colour.
+class Palette:
+    """Colours of any space, of which the nearest stands for any other colour.
+
+    Args:
+        centers: (n, channels) colours, in the units of their space.
+    """
+
+    def __init__(self, centers):
+        centers = np.asarray(centers, "float32")
+        if centers.ndim != 2 or len(centers) < 2:
+            raise ValueError(f"`centers` must have shape (n, channels) with n of at least 2; received {centers.shape}.")
+        self.centers = centers
+
+    def __len__(self):
+        return len(self.centers)
+
+    def get_config(self):
+        # float32 to Python float and back is exact, so that a colour restored from a file is the same bit for bit.
+        return {"centers": self.centers.tolist()}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+    def assign(self, colors):
+        """Finds the nearest center of each colour.
+
+        Args:
+            colors: (..., channels) float, in the units of the space.
+
+        Returns:
+            (...) int32 in 0..n-1.
+        """
+        # |x - c|^2 is least where x c - |c|^2 / 2 is highest: one product of matrices, without (..., n, channels).
+        offsets = np.square(self.centers).sum(1) / 2
+        nearness = ops.matmul(ops.cast(colors, "float32"), ops.convert_to_tensor(self.centers.T)) - offsets
+        return ops.cast(ops.argmax(nearness, axis=-1), "int32")
+
+
+@keras.saving.register_keras_serializable("rainbownet")
+class Buckets(Palette):
+    """Colours in the ab plane, and the rule that says which of them stands for any other colour.
 
     A colour belongs to the nearest center. With `cell`, it belongs to the cell that it falls into, where that cell is
     one of the kept ones: cells of RainbowNet are cut after truncation toward zero, so that those left of zero reach one
@@ -43,23 +85,14 @@ class Buckets:
     """
 
     def __init__(self, centers, cell=None):
-        centers = np.asarray(centers, "float32")
-        if centers.ndim != 2 or centers.shape[1] != 2 or len(centers) < 2:
-            raise ValueError(f"`centers` must have shape (n, 2) with n of at least 2; received {centers.shape}.")
-        self.centers = centers
+        super().__init__(centers)
+        if self.centers.shape[1] != 2:
+            raise ValueError(f"`centers` of the ab plane must have shape (n, 2); received {self.centers.shape}.")
         self.cell = cell
         self._neighbors = {}
 
-    def __len__(self):
-        return len(self.centers)
-
     def get_config(self):
-        # float32 to Python float and back is exact, so that a bucket restored from a file is the same bit for bit.
-        return {"centers": self.centers.tolist(), "cell": self.cell}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
+        return {**super().get_config(), "cell": self.cell}
 
     def assign(self, ab):
         """Finds the bucket of each colour, by table look-up.
@@ -119,6 +152,106 @@ class Buckets:
         reach = np.sort(distances, axis=1)[:, neighbors - 1] + np.sqrt(2)
         count = int((distances <= reach[:, None]).sum(1).max())
         return np.argsort(distances, axis=1)[:, :count].astype("int32")
+
+
+class FrequentCells:
+    """The most frequent cells of a square grid over a plane, counted in a stream (ColorUNet's bins).
+
+    Billaut, de Rochemonteix & Thibault, arXiv 1811.03120, section 3.1. That one cell's center is gray is a reading of
+    ours: noise around gray would otherwise fall into four cells.
+
+    Args:
+        reach: the plane goes from -reach to reach on both axes.
+        cells: cells on each axis.
+    """
+
+    def __init__(self, reach, cells):
+        self._side = 2 * reach / cells
+        self._half = (cells + 1) // 2
+        self._counts = np.zeros((2 * self._half + 1,) * 2, "int64")
+
+    def update(self, colors):
+        """Counts colours.
+
+        Args:
+            colors: (..., 2) float; values beyond the plane count as on its border.
+        """
+        cells = np.round(np.reshape(np.asarray(colors), (-1, 2)) / self._side).astype("int64")
+        cells = np.clip(cells, -self._half, self._half) + self._half
+        width = len(self._counts)
+        self._counts += np.bincount(cells[:, 0] * width + cells[:, 1], minlength=width**2).reshape(width, width)
+
+    def palette(self, n):
+        """Gives the centers of the n most frequent cells, the most frequent first.
+
+        Args:
+            n: number of cells.
+
+        Returns:
+            A `Palette`.
+
+        Raises:
+            ValueError: fewer cells than n hold a colour.
+        """
+        full = int(np.count_nonzero(self._counts))
+        if full < n:
+            raise ValueError(
+                f"The photos' colors fall into {full} cells only; give more photos, or ask for fewer bins."
+            )
+        most = np.argsort(-self._counts, axis=None, kind="stable")[:n]
+        cells = np.stack(np.unravel_index(most, self._counts.shape), -1) - self._half
+        return Palette(cells * self._side)
+
+
+class ColorClusters:
+    """The means of clusters of colours, by mini-batch K-means (the Dropout CNN's colours).
+
+    Of the colours of any number of photos a sample is kept in which each has the same chance to be.
+
+    Args:
+        seed: of the sample and of the first means.
+    """
+
+    _SAMPLE = 1 << 18
+
+    def __init__(self, seed=0):
+        self._seed = seed
+        self._random = np.random.default_rng(seed)
+        self._sample, self._keys = np.empty((0, 3), "float32"), np.empty(0)
+
+    def update(self, colors):
+        """Takes colours into the sample.
+
+        Args:
+            colors: (..., 3) float.
+        """
+        colors = np.reshape(np.asarray(colors, "float32"), (-1, 3))
+        self._sample = np.concatenate([self._sample, colors])
+        self._keys = np.concatenate([self._keys, self._random.random(len(colors))])
+        if len(self._keys) > self._SAMPLE:
+            # Those of the lowest keys are an even sample of all that came by.
+            kept = np.argpartition(self._keys, self._SAMPLE)[: self._SAMPLE]
+            self._sample, self._keys = self._sample[kept], self._keys[kept]
+
+    def palette(self, n):
+        """Gives the means of n clusters.
+
+        Args:
+            n: number of clusters.
+
+        Returns:
+            A `Palette`.
+
+        Raises:
+            ValueError: there were fewer than n different colours.
+        """
+        from sklearn.cluster import MiniBatchKMeans
+
+        different = len(np.unique(self._sample, axis=0))
+        if different < n:
+            raise ValueError(f"The photos have {different} different colors only; give more photos, or ask for fewer.")
+        means = MiniBatchKMeans(n, random_state=self._seed, n_init=3).fit(self._sample)
+        return Palette(means.cluster_centers_)
 
 
 def ab_112():

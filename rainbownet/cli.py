@@ -117,14 +117,14 @@ def colorize(
 
 @app.command()
 def train(
-    system: Annotated[str, typer.Argument(help="The system, such as rainbownet.")],
+    system: Annotated[str, typer.Argument(help="rainbownet, color_unet, colornet, resnet18, dropout_cnn or eccv16.")],
     photos: _Photos,
     out: Annotated[Path, typer.Option(help="Folder of the run; one that was interrupted is resumed.")],
     epochs: Annotated[int | None, typer.Option(help="Passes over the photos; the system's by default.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps, instead of epochs.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Minutes of training, instead of epochs.")] = None,
     epoch_steps: Annotated[int | None, typer.Option(help="Steps between validations; one epoch by default.")] = None,
-    variant: Annotated[str | None, typer.Option(help="Variant of the system: plain, fusion or baseline.")] = None,
+    variant: Annotated[str | None, typer.Option(help="Of rainbownet: plain, fusion or baseline.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the training squares in pixels.")] = None,
     batch: Annotated[int | None, typer.Option(help="Photos a step.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="Highest learning rate.")] = None,
@@ -140,6 +140,10 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other option of the system or field of its recipe."),
     ] = None,
     initial: Annotated[Path | None, typer.Option(help="A .keras file whose weights to begin with.")] = None,
+    prior_photos: Annotated[
+        list[Path] | None,
+        typer.Option(help="Photos to count the colors of, for --rebalance; those trained on by default."),
+    ] = None,
     precision: Annotated[str, typer.Option(help="Keras' dtype policy, such as mixed_bfloat16.")] = "float32",
     seed: Annotated[int, typer.Option(help="Seed of weights, order and crops.")] = 0,
     workers: Annotated[int, typer.Option(min=1, help="Photos decoded at the same time.")] = 2,
@@ -163,6 +167,7 @@ def train(
         minutes=minutes,
         epoch_steps=epoch_steps,
         initial=initial,
+        prior_photos=prior_photos or None,
         precision=precision,
         seed=seed,
         workers=workers,

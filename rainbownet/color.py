@@ -153,6 +153,18 @@ def luminance(rgb):
     return 116 * _f(_matrix(_linear_from_rgb(_floats(rgb, 3)), XYZ_FROM_RGB[1:2])) - 16
 
 
+def gray_of_luminance(l):
+    """Gives the gray of sRGB that has a given L.
+
+    Args:
+        l: (...) float in 0..100.
+
+    Returns:
+        (...) float32 in 0..1, gamma-encoded.
+    """
+    return linear_to_rgb(ops.clip(_f_inverse((ops.cast(l, "float32") + 16) / 116), 0.0, 1.0))
+
+
 def rgb_to_yuv(rgb):
     """Converts sRGB to the YUV of BT.601.
 

@@ -1,6 +1,6 @@
-"""Losses over colour buckets.
+"""Losses over colour buckets, and those that only one document has.
 
-Source of the weighted form: Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), equation 2.
+Source of the weighted cross-entropy: Zhang, Isola & Efros, "Colorful Image Colorization" (ECCV 2016), equation 2.
 """
 
 import keras
@@ -48,6 +48,55 @@ class WeightedCrossentropy(keras.losses.Loss):
         if self.weights is None:
             return per_pixel
         return ops.take(ops.convert_to_tensor(self.weights), nearest) * per_pixel
+
+
+@keras.saving.register_keras_serializable("rainbownet")
+class ClassCrossentropy(keras.losses.SparseCategoricalCrossentropy):
+    """The classifier's term of colornet's loss: alpha times the cross-entropy of the kind of photo, from logits.
+
+    Source: Iizuka, Simo-Serra & Ishikawa, "Let there be Color!" (SIGGRAPH 2016), equation 8. Keras adds it to the loss
+    of the colours.
+
+    Args:
+        alpha: its weight (in the paper 1/300).
+    """
+
+    def __init__(self, alpha=1 / 300, reduction="sum_over_batch_size", name="class_crossentropy"):
+        super().__init__(from_logits=True, reduction=reduction, name=name)
+        self.alpha = alpha
+
+    def get_config(self):
+        return {"alpha": self.alpha, "reduction": self.reduction, "name": self.name}
+
+    def call(self, y_true, y_pred):
+        return self.alpha * super().call(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable("rainbownet")
+class LabelDistance(keras.losses.Loss):
+    """The first loss of the Dropout CNN's document (section 1.4): mean |label - int((n - 1) sigmoid(output))|.
+
+    It is here to show why it does not converge: the palette's colours stand in no order, yet of two wrong labels that
+    of the nearer number costs less. `int` has no gradient; as a straight-through estimate it is given that of its
+    argument.
+
+    Call with `y_true` (batch, height, width) integer labels and `y_pred` (batch, height, width, 1) float.
+
+    Args:
+        labels: n, the number of labels (32 in the document).
+    """
+
+    def __init__(self, labels, reduction="sum_over_batch_size", name="label_distance"):
+        super().__init__(reduction=reduction, name=name)
+        self.labels = labels
+
+    def get_config(self):
+        return {"labels": self.labels, "reduction": self.reduction, "name": self.name}
+
+    def call(self, y_true, y_pred):
+        place = (self.labels - 1) * ops.sigmoid(ops.cast(y_pred[..., 0], "float32"))
+        place = place + ops.stop_gradient(ops.floor(place) - place)
+        return ops.abs(ops.cast(y_true, "float32") - place)
 
 
 def _soft_crossentropy(indices, shares, logits):

@@ -21,7 +21,7 @@ import math
 import os
 import time
 import zipfile
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import keras
 import numpy as np
@@ -31,17 +31,20 @@ from rich.console import Console
 from rich.progress import track
 
 from rainbownet import color, evaluation
+from rainbownet.codecs import RegressionCodec
 from rainbownet.color_model import in_float32, load
 from rainbownet.data.audit import audit
 from rainbownet.data.files import find_photos, write_atomically
 from rainbownet.data.photos import decode_rgb
-from rainbownet.data.pipeline import middle_square, training_batches, validation_batches
+from rainbownet.data.pipeline import squares, training_batches, validation_batches
 from rainbownet.data.splits import split
 from rainbownet.embedding import EmbeddingCache
 from rainbownet.priors import ColorPrior
 
 CHECKPOINT_MINUTES = 4.0
 PRIOR_PHOTOS = 20_000  # photos that the prior is counted over at the most: its shares no longer move by then
+PRIOR_SIZE = 32  # side in pixels that they are counted at
+FIT_SIZE = 64  # side in pixels that photos are looked at for the colours of a codec, at the most
 WATCHED = 64  # validation photos that the collapse alarm looks at
 STRIP = 8  # photos on a strip
 VALIDATED = 1_000  # validation photos that are looked at, at the most: more would cost time and change little
@@ -58,6 +61,7 @@ def train(
     minutes=None,
     epoch_steps=None,
     initial=None,
+    prior_photos=None,
     precision="float32",
     seed=0,
     workers=2,
@@ -74,6 +78,7 @@ def train(
         minutes: minutes of training, instead of epochs; a schedule then follows the clock.
         epoch_steps: steps between two validations; by default one pass over the training photos.
         initial: a `.keras` file of the same network to begin with, instead of new weights.
+        prior_photos: photos to count the prior of rebalancing over, as `photos`; the training photos by default.
         precision: Keras' dtype policy; "mixed_bfloat16" is fastest on recent CPUs and GPUs.
         seed: of weights, order and crops.
         workers: photos decoded at the same time.
@@ -95,17 +100,18 @@ def train(
     recipe = system.recipe
     out = Path(out)
     resumes = (out / "last.keras").exists()
-    roots = [str(root) for root in (photos if isinstance(photos, (list, tuple)) else [photos])]
+    roots = _listed(photos)
     settings = {
         "system": system.name,
         "recipe": dataclasses.asdict(recipe),
-        "codec": _fingerprint(keras.saving.serialize_keras_object(system.codec)),
+        "codec": _fingerprint(system),
         "photos": roots,
         "epochs": epochs if (epochs or steps or minutes) else recipe.epochs,
         "steps": steps,
         "minutes": minutes,
         "epoch_steps": epoch_steps,
         "initial": initial and str(initial),
+        "prior_photos": prior_photos and _listed(prior_photos),
         "precision": precision,
         "seed": seed,
     }
@@ -116,6 +122,7 @@ def train(
     if system.embedder is not None:
         cache = EmbeddingCache(_beside(roots[0], out), system.embedder)
         embeddings = {name: cache.embed(found, _luminance) for name, found in splits.items()}
+    labels = _labels(splits) if system.alpha else {name: None for name in splits}
     batches = max(1, math.ceil(len(splits["train"]) / recipe.batch))
     limits = _Limits(
         steps=steps or (settings["epochs"] * batches if settings["epochs"] else None),
@@ -126,21 +133,35 @@ def train(
     keras.utils.set_random_seed(seed)
     if resumes:
         model, state = _resume(out / "last.keras")
+        system = dataclasses.replace(system, codec=model.codec)
         console.print(f"Resuming {out} at step {state.step:,}.")
     else:
-        prior = _prior(system, splits["train"], out)
-        model, state = system.model(prior, precision), _State()
+        if not system.is_fitted:
+            size = min(recipe.size, FIT_SIZE)
+            system = system.fitted(_looked_at(splits["train"], size, recipe.frame, "Choosing colors"))
+        counted = splits["train"]
+        if prior_photos is not None:
+            counted = audit(list(_find(_listed(prior_photos)).values()), min_side=PRIOR_SIZE, workers=workers).kept
+        prior = _prior(system, counted, out)
+        classes = 1 + max(map(max, labels.values())) if system.alpha else None
+        model, state = system.model(prior, precision, classes), _State()
         if initial is not None:
             _begin_with(model, initial)
-        optimizer = keras.optimizers.Adam(recipe.learning_rate, epsilon=recipe.epsilon, global_clipnorm=recipe.clip)
-        model.compile(optimizer, loss=system.loss(prior), metrics=_metrics(system.codec))
+        model.compile(recipe.build_optimizer(), loss=system.loss(prior), metrics=_metrics(system))
 
     console.print(
         f"{system.name}: {model.count_params():,} parameters; {len(splits['train']):,} photos to train on, "
         f"{len(splits['val']):,} to validate; {limits.describe()}."
     )
-    validation = validation_batches(splits["val"], system.codec, recipe.size, recipe.batch, embeddings["val"], workers)
-    watch = _Watch(splits["val"], embeddings["val"], recipe.size, out / "strips", console)
+
+    def options(name):
+        return {
+            "embeddings": embeddings[name], "workers": workers, "shrink": system.shrink, "frame": recipe.frame,
+            "labels": labels[name],
+        }  # fmt: skip
+
+    validation = validation_batches(splits["val"], system.codec, recipe.size, recipe.batch, **options("val"))
+    watch = _Watch(splits["val"], embeddings["val"], recipe, out / "strips", console)
     checkpoint = _Checkpoint(out, state, console, recipe.patience)
     callbacks = [_Pace(recipe, limits, state), watch, checkpoint, _Log(out)]
     if _has_tensorboard():
@@ -149,7 +170,7 @@ def train(
     while not state.finished and not limits.reached(state):
         epoch, done = divmod(state.step, epoch_steps)
         stream = training_batches(
-            splits["train"], system.codec, recipe.size, recipe.batch, seed, state.step, embeddings["train"], workers
+            splits["train"], system.codec, recipe.size, recipe.batch, seed, state.step, **options("train")
         )
         model.fit(
             stream,
@@ -232,22 +253,23 @@ class _Pace(keras.callbacks.Callback):
 class _Watch(keras.callbacks.Callback):
     """Looks at the colours of validation photos each epoch: statistics, the collapse alarm, and a strip to look at."""
 
-    def __init__(self, photos, embeddings, size, folder, console):
+    def __init__(self, photos, embeddings, recipe, folder, console):
         super().__init__()
         self.photos = photos[:WATCHED]
         self.embeddings = None if embeddings is None else embeddings[:WATCHED]
-        self.size, self.folder, self.console = size, folder, console
+        self.recipe, self.folder, self.console = recipe, folder, console
 
     def on_epoch_end(self, epoch, logs=None):
         measures = evaluation.Measures()
         rows = []
-        for i in range(0, len(self.photos), 8):
-            rgb = np.stack([middle_square(photo.read(), self.size) for photo in self.photos[i : i + 8]])
+        for i, rgb in enumerate(squares(self.photos, self.recipe.size, self.recipe.frame, batch=8)):
             lab = ops.convert_to_numpy(color.rgb_to_lab(rgb))
-            embedding = None if self.embeddings is None else self.embeddings[i : i + 8]
-            ab = ops.convert_to_numpy(self.model.predict_chroma(lab[..., :1], embedding)).astype("float32")
+            embedding = None if self.embeddings is None else self.embeddings[8 * i : 8 * i + 8]
+            ab = ops.cast(self.model.predict_chroma(lab[..., :1], embedding), "float32")
+            # A network may answer at a smaller size.
+            ab = ops.convert_to_numpy(ops.image.resize(ab, lab.shape[1:3]))
             measures.update(ab, lab[..., 1:], lab[..., :1], truth_rgb=rgb)
-            if i < STRIP:
+            if len(rows) < STRIP:
                 rows += list(zip(lab, ab, rgb, strict=True))
         stats = measures.result()
         for key in ("chroma", "cast", "near_gray", "hue_coverage", "colorfulness"):
@@ -370,7 +392,7 @@ def validation_photos(out):
     return _kept_photos(_find(roots), out)["val"]
 
 
-def plot_losses(runs, path, title="Cross-entropy a pixel"):
+def plot_losses(runs, path, title="Loss"):
     """Draws training and validation losses by epoch, of one or of several runs.
 
     Args:
@@ -457,16 +479,31 @@ def _kept_photos(found, out):
     return {which: [found[name] for part, name in rows if part == which] for which in ("train", "val")}
 
 
-def _prior(system, photos, out):
-    """Counts the buckets of the training photos."""
-    grid = getattr(system.codec, "buckets", None)
-    if grid is None:
-        return None
-    prior = ColorPrior(len(grid))
+def _labels(splits):
+    """The kind of each photo by its folder, as a number, for each split."""
+    folders = {which: [str(PurePosixPath(photo.name).parent) for photo in photos] for which, photos in splits.items()}
+    kinds = sorted(set().union(*folders.values()))
+    if len(kinds) < 2:
+        raise ValueError(
+            f"All photos lie in one folder ({kinds[0]}), so that there are no kinds to tell apart; sort them into one "
+            "folder for each kind, or train with `alpha=0`."
+        )
+    return {which: [kinds.index(folder) for folder in names] for which, names in folders.items()}
+
+
+def _looked_at(photos, size, frame, what):
+    """Photos to count colours of, enough of them, with a bar that shows how far it has got."""
     chosen = photos[:: max(1, len(photos) // PRIOR_PHOTOS)]
-    for start in track(range(0, len(chosen), 64), "Counting colors"):
-        rgb = np.stack([middle_square(photo.read(), 32) for photo in chosen[start : start + 64]])
-        prior.update(ops.convert_to_numpy(grid.assign(color.rgb_to_lab(rgb)[..., 1:])))
+    return track(squares(chosen, size, frame), what, total=math.ceil(len(chosen) / 64))
+
+
+def _prior(system, photos, out):
+    """Counts the buckets of photos."""
+    if isinstance(system.codec, RegressionCodec):
+        return None
+    prior = ColorPrior(len(system.codec.buckets))
+    for rgb in _looked_at(photos, PRIOR_SIZE, system.recipe.frame, "Counting colors"):
+        prior.update(ops.convert_to_numpy(system.codec.classify(rgb)))
     with write_atomically(out / "prior.json") as temporary:
         temporary.write_text(json.dumps(prior.get_config()) + "\n")
     return prior
@@ -486,9 +523,17 @@ def _begin_with(model, path):
     model.set_weights(weights)
 
 
-def _metrics(codec):
-    hard = getattr(codec, "neighbors", None) == 1
-    return [keras.metrics.SparseCategoricalAccuracy(name="bucket_accuracy")] if hard else []
+def _metrics(system):
+    # Soft targets, and a codec of a single number, have no one bucket to be right about.
+    one_bucket = getattr(system.codec, "neighbors", None) == 1 and system.codec.outputs > 1
+    metrics = [keras.metrics.SparseCategoricalAccuracy(name="bucket_accuracy")] if one_bucket else []
+    if system.alpha:
+        return {"color": metrics, "class": [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]}
+    return metrics
+
+
+def _listed(roots):
+    return [str(root) for root in (roots if isinstance(roots, (list, tuple)) else [roots])]
 
 
 def _beside(photos, out):
@@ -514,7 +559,13 @@ def _write_strip(rows, path):
         Image.fromarray(np.concatenate(columns, axis=1)).save(temporary, "PNG")
 
 
-def _fingerprint(config):
+def _fingerprint(system):
+    """Tells codecs apart; one that was fitted by how it is fitted, which is known before."""
+    codec = system.codec
+    if system.is_fitted:
+        config = keras.saving.serialize_keras_object(codec)
+    else:
+        config = {type(codec).__name__: dataclasses.asdict(codec)}
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16]
 
 

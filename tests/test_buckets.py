@@ -83,5 +83,5 @@ def test_restored_bit_for_bit():
 
 @pytest.mark.parametrize("centers", [np.zeros((5, 3)), np.zeros(4), np.zeros((1, 2))])
 def test_centers_of_another_shape_are_refused(centers):
-    with pytest.raises(ValueError, match=r"shape \(n, 2\)"):
+    with pytest.raises(ValueError, match=r"shape \(n, "):
         buckets.Buckets(centers)

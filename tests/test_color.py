@@ -114,3 +114,9 @@ def test_a_wrong_last_axis_is_refused(convert):
 def test_colors_as_plain_integers_are_refused():
     with pytest.raises(ValueError, match="uint8 in 0..255 or float"):
         color.rgb_to_lab(np.zeros((4, 3), "int64"))
+
+
+def test_gray_of_a_luminance_has_that_luminance():
+    gray = np.arange(256, dtype="uint8")
+    l = array(color.luminance(np.repeat(gray[:, None], 3, -1)))[:, 0]
+    np.testing.assert_allclose(array(color.gray_of_luminance(l)) * 255, gray, atol=0.01)

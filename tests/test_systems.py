@@ -44,7 +44,7 @@ def test_baseline_is_a_regression():
         ("rainbow", {}, "no system named 'rainbow'; choose one of rainbownet"),
         ("rainbownet", {"variant": "plane"}, "'plain', 'fusion' or 'baseline'; received 'plane'"),
         ("rainbownet", {"size": 100}, "divisible by 8"),
-        ("rainbownet", {"grid": 200}, "one of 112, 313"),
+        ("rainbownet", {"grid": 200}, "112 or 313; received 200"),
         ("rainbownet", {"colour": 1}, "cannot be set up like this"),
         ("rainbownet", {"rebalance": 2.0}, "in 0..1"),
         ("rainbownet", {"schedule": "linear"}, "'constant' or 'cosine'"),

@@ -11,6 +11,7 @@ from keras import layers
 from rainbownet.models.state_dict import assign_state_dict, read_state_dict
 
 STRIDE = 8
+SHRINK = 4  # the output is that many times smaller than the input
 
 # Of each block: convolutions, filters as a multiple of the first one's, stride of the last one, dilation.
 _BLOCKS = ((2, 1, 2, 1), (2, 2, 2, 1), (3, 4, 2, 1), (3, 8, 1, 1), (3, 8, 1, 2), (3, 8, 1, 2), (3, 8, 1, 1))
