@@ -1,18 +1,19 @@
 """The model that ships: how it was trained, and how anyone with more photos or a GPU trains it further.
 
-    python -m experiments.default_model PHOTOS... --thumbnails TAR --encoder NPZ --out RUN --minutes 110
+    python -m experiments.default_model PHOTOS... --thumbnails TAR --out RUN --minutes 80
 
 PHOTOS are folders or archives of real photos with a short side of 128 or more (`python -m data_prep.pack` builds the
-set of the shipped model), `--thumbnails` an archive of small photos such as Tiny ImageNet's, `--encoder` the ImageNet
-weights of EfficientNet-Lite0, which ship. On 2 cores use the TensorFlow backend with `--precision mixed_bfloat16`
-(seen fastest there); on a GPU set KERAS_BACKEND=jax: the loader is threads and NumPy, there is no tf.data in it. A run
-is interrupted and resumed at will: checkpoints stand in RUN every few minutes.
+set of the shipped model), `--thumbnails` an archive of small photos such as Tiny ImageNet's. On 2 cores use the
+TensorFlow backend with `--precision mixed_bfloat16` (seen fastest there); on a GPU set KERAS_BACKEND=jax: the loader is
+threads and NumPy, there is no tf.data in it. A run is interrupted and resumed at will: checkpoints stand in RUN every
+few minutes.
 
-Squares of `--size` pixels, then, for the last part of the time, of `--fine-size` with the whole encoder trained; flips,
-crops, and for half of the photos the damages of old prints on the luminance alone, so that the answer is the colour of
-the undamaged photo. Cross-entropy over 313 buckets with rebalancing weights, then beside it the distance of the mean
-colour from the true one, which is what AuC counts. AdamW with warm-up and a cosine over the clock, the encoder at a
-tenth of the decoder's rate, and a moving average of all weights, which is what is kept.
+Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, and for half of the
+photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
+Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
+mean colour from the true one, without weights, which is what plain AuC counts. AdamW with warm-up and a cosine over the
+clock, the encoder from `--first-block` on at a tenth of the decoder's rate, and a moving average of all weights, which
+is what is kept.
 """
 
 import argparse
@@ -30,14 +31,13 @@ import numpy as np
 from keras import ops
 from scipy.ndimage import gaussian_filter
 
-from rainbownet import buckets, color
+from rainbownet import buckets, color, color_model
 from rainbownet.codecs import BucketCodec
-from rainbownet.color_model import ColorModel
 from rainbownet.data.files import find_photos, write_atomically
 from rainbownet.data.photos import decode_rgb
 from rainbownet.evaluation import Measures
 from rainbownet.models import efficientnet_lite
-from rainbownet.models.lite_unet import SCALE, lite_unet
+from rainbownet.models.lite_unet import SHRINK, lite_unet
 from rainbownet.priors import ColorPrior
 
 VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
@@ -73,7 +73,7 @@ class EncoderAdamW(keras.optimizers.AdamW):
 
 
 class ColorLoss(keras.losses.Loss):
-    """Weighted cross-entropy over buckets, and the weighted distance of the distribution's mean from the true colour.
+    """Weighted cross-entropy over buckets, and the distance of the distribution's mean from the true colour.
 
     Call with `y_true` (batch, height, width, 3): bucket, a and b; `y_pred` (batch, height, width, n) logits.
 
@@ -91,12 +91,11 @@ class ColorLoss(keras.losses.Loss):
         y_pred = ops.cast(y_pred, "float32")
         bucket = ops.cast(y_true[..., 0], "int32")
         weight = ops.take(ops.convert_to_tensor(self.weights), bucket)
-        loss = ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
-        if self.distance:
-            mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
-            squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
-            loss = loss + self.distance / 10 * ops.sqrt(squared + 1.0)
-        return weight * loss
+        loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
+        mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
+        squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
+        # Smooth at zero, where the square root is not.
+        return loss + self.distance / 10 * ops.sqrt(squared + 1.0)
 
 
 class Loader:
@@ -165,9 +164,9 @@ class Loader:
 
 
 def shrunk(rgb):
-    """Averages over squares of `SCALE` pixels: (height / 4, width / 4, 3) uint8."""
-    height, width = (side // SCALE for side in rgb.shape[:2])
-    return rgb.reshape(height, SCALE, width, SCALE, 3).mean((1, 3), dtype="float32").round().astype("uint8")
+    """Averages over squares of `SHRINK` pixels: (height / 4, width / 4, 3) uint8."""
+    height, width = (side // SHRINK for side in rgb.shape[:2])
+    return rgb.reshape(height, SHRINK, width, SHRINK, 3).mean((1, 3), dtype="float32").round().astype("uint8")
 
 
 _LINEAR = np.where(
@@ -285,14 +284,6 @@ def _middle(file, size):
     return rgb[top : top + size, left : left + size]
 
 
-def freeze(network, first):
-    """Trains the encoder from a block on, coarser ones included; 0 trains all of it."""
-    for layer in network.layers:
-        if layer.name.startswith(("stem", "block")):
-            number = -1 if layer.name.startswith("stem") else int(layer.name[5:7])
-            layer.trainable = first == 0 or number >= first
-
-
 def save_state(path, network, optimizer, state):
     """Writes all that a resumed run needs, as one .npz."""
     arrays = {f"w{i}": np.asarray(w) for i, w in enumerate(network.get_weights())}
@@ -302,15 +293,11 @@ def save_state(path, network, optimizer, state):
 
 
 def load_state(path, network, optimizer):
-    """Reads what `save_state` wrote; for layers that were frozen then, the optimizer begins anew."""
+    """Reads what `save_state` wrote."""
     with np.load(path) as file:
         network.set_weights([file[f"w{i}"] for i in range(len(network.weights))])
-        for variable, average in _averages(optimizer):
-            average.assign(variable)
         for variable in optimizer.variables:
-            name = f"o {variable.path}"
-            if name in file.files and "learning_rate" not in name:
-                variable.assign(file[name])
+            variable.assign(file[f"o {variable.path}"])
         return json.loads(str(file["state"]))
 
 
@@ -320,21 +307,20 @@ def main(arguments=None):
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--thumbnails", nargs="*", type=Path, default=[])
     parser.add_argument("--thumbnail-share", type=float, default=0.25)
-    parser.add_argument("--encoder", type=Path, help=".npz of EfficientNet-Lite0; without it, from scratch")
-    parser.add_argument("--initial", type=Path, help="checkpoint of another run whose weights to begin with")
+    parser.add_argument("--encoder", type=Path, help="a model whose encoder to begin with; default, ImageNet's weights")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=110)
+    parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--fine-size", type=int, default=192)
-    parser.add_argument("--fine-part", type=float, default=0.35, help="part of the time at `--fine-size`")
+    parser.add_argument("--fine-size", type=int, default=160)
+    parser.add_argument("--fine-part", type=float, default=0.4, help="part of the time at `--fine-size`")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--encoder-rate", type=float, default=0.1)
     parser.add_argument("--first-block", type=int, default=5, help="first block of the encoder that is trained")
     parser.add_argument("--rebalance", type=float, default=0.5)
     parser.add_argument("--smoothing", type=float, default=0.0)
-    parser.add_argument("--distance", type=float, default=1.0, help="weight of the distance, in the fine part")
+    parser.add_argument("--distance", type=float, default=1.0, help="weight of the distance beside the cross-entropy")
     parser.add_argument("--ema", type=float, default=0.999)
     parser.add_argument("--watch-minutes", type=float, default=10)
     parser.add_argument("--precision", default="mixed_bfloat16")
@@ -364,42 +350,39 @@ def main(arguments=None):
     network = lite_unet(outputs=len(grid), **NETWORKS[args.network])
     keras.config.set_dtype_policy("float32")
     if args.encoder:
-        efficientnet_lite.load_imagenet_weights(network, args.encoder)
-    if args.initial:
-        with np.load(args.initial) as file:
-            network.set_weights([file[f"w{i}"] for i in range(len(network.weights))])
+        source = color_model.load(args.encoder).network
+        for layer in efficientnet_lite.encoder_layers(network):
+            layer.set_weights(source.get_layer(layer.name).get_weights())
+    else:
+        efficientnet_lite.load_imagenet_weights(network)
+    efficientnet_lite.train_from(network, args.first_block)
+    optimizer = EncoderAdamW(
+        args.encoder_rate, learning_rate=args.rate, weight_decay=0.02, global_clipnorm=1.0,
+        use_ema=True, ema_momentum=args.ema,
+    )  # fmt: skip
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    network.compile(optimizer, loss=ColorLoss(weights, grid.centers, args.distance))
+    optimizer.build(network.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"
+    if checkpoint.exists():
+        state = load_state(checkpoint, network, optimizer)
+        print(f"Resuming at step {state['steps']:,}.", flush=True)
     total = args.minutes * 60
-    resumed = checkpoint.exists()
-    for fine in (False, True):
-        until = total if fine else total * (1 - args.fine_part)
-        if resumed and state["steps"] == 0:
-            with np.load(checkpoint) as file:
-                state = json.loads(str(file["state"]))
+    began = state["steps"]
+    for size, until in ((args.size, total * (1 - args.fine_part)), (args.fine_size, total)):
         if state["seconds"] >= until:
             continue
-        freeze(network, 0 if fine else args.first_block)
-        optimizer = EncoderAdamW(
-            args.encoder_rate, learning_rate=args.rate, weight_decay=0.02, global_clipnorm=1.0,
-            use_ema=True, ema_momentum=args.ema,
-        )  # fmt: skip
-        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        loss = ColorLoss(weights, grid.centers, args.distance if fine else 0.0)
-        network.compile(optimizer, loss=loss)
-        optimizer.build(network.trainable_variables)
-        if checkpoint.exists():
-            state = load_state(checkpoint, network, optimizer)
-            print(f"Resuming at step {state['steps']:,}.", flush=True)
-        size = args.fine_size if fine else args.size
         loader = Loader(list(zip(shares, train, strict=True)), codec, size, args.batch, [args.seed, state["steps"]])
         clock = written = time.perf_counter()
         watched = state["seconds"]
-        losses, began = [], state["steps"]
+        losses = []
         for l, target in loader:
             progress = min(1.0, state["seconds"] / total)
             warm = min(1.0, (state["steps"] + 1) / 300, (state["steps"] - began + 1) / 100)
             optimizer.learning_rate = args.rate * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
+            # Otherwise Keras gives the mean of all steps so far.
+            network.reset_metrics()
             losses.append(float(network.train_on_batch(l, target)))
             now = time.perf_counter()
             # The first step compiles, which is no training.
@@ -441,7 +424,7 @@ def in_float32(name, network, codec, size, prior):
     copy = lite_unet(outputs=codec.outputs, **NETWORKS[name])
     copy.set_weights(network.get_weights())
     stride = NETWORKS[name].get("deepest", 32)
-    return ColorModel(copy, codec, (size, size), stride, prior, name=f"lite_unet_{name}")
+    return color_model.ColorModel(copy, codec, (size, size), stride, prior, name=f"lite_unet_{name}")
 
 
 def put_averages(optimizer):

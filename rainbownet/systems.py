@@ -15,12 +15,14 @@ from rainbownet.codecs import BucketCodec, ClusteredRGB, FrequentUV, RegressionC
 from rainbownet.color_model import ColorModel
 from rainbownet.embedding import Embedder, InceptionResNetV2Embedder
 from rainbownet.losses import ClassCrossentropy, LabelDistance, WeightedCrossentropy
+from rainbownet.models import efficientnet_lite
 from rainbownet.models.color_unet import STRIDE as COLOR_UNET_STRIDE
 from rainbownet.models.colornet import STRIDE as COLORNET_STRIDE
 from rainbownet.models.dropout_cnn import STRIDE as DROPOUT_CNN_STRIDE
 from rainbownet.models.eccv16 import SHRINK as ECCV16_SHRINK
 from rainbownet.models.eccv16 import STRIDE as ECCV16_STRIDE
 from rainbownet.models.eccv16 import load_torch_weights
+from rainbownet.models.lite_unet import SHRINK as LITE_UNET_SHRINK
 from rainbownet.models.rainbownet import STRIDE as RAINBOWNET_STRIDE
 from rainbownet.models.resnet18 import STRIDE as RESNET18_STRIDE
 from rainbownet.models.resnet18 import load_imagenet_weights
@@ -382,6 +384,42 @@ def eccv16(grid=313, neighbors=5, sigma=5.0, temperature=0.38, weights=None, fil
     return System("eccv16", network, codec, ECCV16_STRIDE, recipe, shrink=ECCV16_SHRINK)
 
 
+def lite_unet(
+    encoder="imagenet", first_block=5, deepest=32, filters=(256, 256, 128, 96), temperature=1.0, **recipe
+):  # fmt: skip
+    """LiteUNet, our own; `experiments/default_model.py` is the longer recipe of the models that ship.
+
+    Args:
+        encoder: "imagenet" begins with the weights of EfficientNet-Lite0 that ship, `None` with random ones.
+        first_block: first block of the encoder that is trained, 0 for all of it; see `efficientnet_lite.train_from`.
+        deepest: stride of the encoder's coarsest features, 32 or 16.
+        filters: of the decoder, from the coarsest stride to 4.
+        temperature: of decoding.
+        **recipe: fields of `Recipe` that differ from 160x160, Adam 1e-3 with a warm-up of 200 steps and a cosine,
+            gradients clipped at 1, lambda 1/2 without smoothing.
+
+    Returns:
+        A `System`.
+    """
+    _one_of(("imagenet", None), encoder=encoder)
+    recipe = Recipe(
+        **{
+            "size": 160, "learning_rate": 1e-3, "schedule": "cosine", "warmup": 200, "clip": 1.0, "rebalance": 0.5,
+            "smoothing": 0.0, **recipe,
+        }
+    )  # fmt: skip
+    codec = BucketCodec(buckets.ab_313(), temperature=temperature)
+
+    def network():
+        network = models.lite_unet(outputs=codec.outputs, deepest=deepest, filters=tuple(filters))
+        if encoder is not None:
+            efficientnet_lite.load_imagenet_weights(network)
+            efficientnet_lite.train_from(network, first_block)
+        return network
+
+    return System("lite_unet", network, codec, deepest, recipe, shrink=LITE_UNET_SHRINK)
+
+
 SYSTEMS = {
     "rainbownet": rainbownet,
     "color_unet": color_unet,
@@ -389,6 +427,7 @@ SYSTEMS = {
     "resnet18": resnet18,
     "dropout_cnn": dropout_cnn,
     "eccv16": eccv16,
+    "lite_unet": lite_unet,
 }
 
 

@@ -50,6 +50,7 @@ TOYS = {
     "dropout_cnn of dense layers": {"head": "dense", "colors": 5, "filters": 2},
     "eccv16": {"filters": 2},
     "eccv16 of hard targets": {"neighbors": 1, "grid": 112, "filters": 2},
+    "lite_unet": {"encoder": None, "deepest": 16, "filters": (8, 8, 8)},
 }
 # Trained from files; the variants differ in nothing that training from files sees.
 TRAINED = ("color_unet", "colornet with classes", "resnet18", "dropout_cnn", "eccv16")
@@ -110,8 +111,18 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def eagerly():
+    """Compiling a graph for each network would take longer than all else here."""
+    tensorflow = pytest.importorskip("tensorflow")
+    tensorflow.config.run_functions_eagerly(True)
+    yield
+    tensorflow.config.run_functions_eagerly(False)
+
+
+@pytest.mark.filterwarnings("ignore:Even though the .tf.config.experimental_run_functions_eagerly")
 @pytest.mark.parametrize("name", TRAINED)
-def test_from_a_folder_of_photos_to_a_served_model(name, photos, tmp_path):
+def test_from_a_folder_of_photos_to_a_served_model(name, photos, eagerly, tmp_path):
     system, quiet = toy(name), Console(quiet=True)
     result = training.train(system, photos, tmp_path, steps=2, epoch_steps=2, console=quiet)
     assert np.isfinite(result.rows["model"]["psnr"])
@@ -125,4 +136,9 @@ def test_from_a_folder_of_photos_to_a_served_model(name, photos, tmp_path):
     # Whatever the colour space: the photo keeps its own luminance, up to what fitting to 8 bits costs.
     difference = color.luminance(colored)[..., 0] - color.luminance(gray[..., None].repeat(3, -1))[..., 0]
     assert np.abs(ops.convert_to_numpy(difference)).mean() < 1
-    assert export(model, tmp_path / "served")["mean"] < 1
+
+
+# One for each colour space, and one whose output is smaller; test_export.py has the others.
+@pytest.mark.parametrize("name", ["color_unet", "dropout_cnn", "eccv16 of hard targets"])
+def test_a_served_model_gives_the_colorizers_photos(name, rgb, tmp_path):
+    assert export(toy(name).fitted([rgb]).model(), tmp_path / "served")["mean"] < 1

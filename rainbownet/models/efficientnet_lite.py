@@ -107,6 +107,20 @@ def encoder_layers(network):
     ]
 
 
+def train_from(network, block):
+    """Leaves the encoder as it is up to a block, and trains it from there on.
+
+    Edges are edges in photos of all kinds; and the first layers, on the largest maps, cost most.
+
+    Args:
+        network: a `keras.Model` with `features`.
+        block: number of the first block that is trained, 0..15; 0 trains the stem too.
+    """
+    for layer in encoder_layers(network):
+        number = int(layer.name[5:7]) if layer.name.startswith("block") else -1 if layer.name == "stem_conv" else 16
+        layer.trainable = block == 0 or number >= block
+
+
 def _folded(layer, arrays, path):
     name = layer.name
     kind = "depthwise_kernel" if name.endswith("dw_conv") else "kernel"

@@ -13,7 +13,8 @@ from keras import layers
 
 from rainbownet.models import efficientnet_lite
 
-SCALE = 4  # the output is that many times smaller than the input
+STRIDE = 32
+SHRINK = 4  # the output is that many times smaller than the input
 
 
 def lite_unet(input_shape=(None, None, 1), outputs=313, deepest=32, filters=(256, 256, 128, 96)):
@@ -27,7 +28,12 @@ def lite_unet(input_shape=(None, None, 1), outputs=313, deepest=32, filters=(256
 
     Returns:
         A `keras.Model` from (batch, height, width, 1) to (batch, height / 4, width / 4, outputs) logits, float32.
+
+    Raises:
+        ValueError: the filters are not as many as the strides from `deepest` to 4.
     """
+    if deepest not in (16, 32) or len(filters) != deepest.bit_length() - 2:
+        raise ValueError(f"`filters` must be 4 for a stride of 32, or 3 for one of 16; received {filters}, {deepest}.")
     l = keras.Input(input_shape, name="l")
     taps = efficientnet_lite.features(l, deepest)
     deep = taps[deepest]

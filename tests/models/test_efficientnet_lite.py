@@ -99,3 +99,12 @@ def test_weights_of_another_network_are_refused(tmp_path):
         efficientnet_lite.load_imagenet_weights(network, tmp_path / "none.npz")
     for old, new in zip(before, network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_training_may_begin_at_a_block():
+    network = efficientnet_lite.efficientnet_lite0(classes=3)
+    efficientnet_lite.train_from(network, 5)
+    kept = {layer.name[:7] for layer in efficientnet_lite.encoder_layers(network) if not layer.trainable}
+    assert kept == {"stem_co", "block00", "block01", "block02", "block03", "block04"}
+    efficientnet_lite.train_from(network, 0)
+    assert all(layer.trainable for layer in network.layers)

@@ -45,3 +45,8 @@ def test_every_place_sees_the_whole_photo():
 def test_the_output_is_a_quarter_of_the_photo(deepest):
     network = models.lite_unet(outputs=5, deepest=deepest, filters=(8,) * (3 if deepest == 16 else 4))
     assert network(np.zeros((2, deepest, 3 * deepest, 1), "float32")).shape == (2, deepest // 4, 3 * deepest // 4, 5)
+
+
+def test_filters_must_be_one_for_each_stride():
+    with pytest.raises(ValueError, match="must be 4 for a stride of 32, or 3 for one of 16"):
+        models.lite_unet(deepest=16)
