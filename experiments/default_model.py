@@ -11,7 +11,7 @@ few minutes.
 Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, and for half of the
 photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
-mean colour from the true one, without weights, which is what plain AuC counts. AdamW with warm-up and a cosine over the
+mean colour from the true one, half of it without weights, which is what AuC counts, plain and balanced. AdamW with warm-up and a cosine over the
 clock, the encoder from `--first-block` on at a tenth of the decoder's rate, and a moving average of all weights, which
 is what is kept.
 """
@@ -94,8 +94,8 @@ class ColorLoss(keras.losses.Loss):
         loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
         mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
         squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
-        # Smooth at zero, where the square root is not.
-        return loss + self.distance / 10 * ops.sqrt(squared + 1.0)
+        # Smooth at zero, where the square root is not. Half of it is weighted, as both AuC count.
+        return loss + self.distance / 10 * (1 + weight) / 2 * ops.sqrt(squared + 1.0)
 
 
 class Loader:

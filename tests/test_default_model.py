@@ -51,7 +51,7 @@ def test_the_encoder_takes_smaller_steps():
     np.testing.assert_allclose(steps, [0.001, 0.001, 0.01, 0.01], rtol=1e-2)
 
 
-def test_the_loss_is_weighted_crossentropy_and_plain_distance():
+def test_the_loss_is_weighted_crossentropy_and_half_weighted_distance():
     rng = np.random.default_rng(0)
     logits, centers = rng.normal(0, 1, (1, 2, 2, 3)), rng.uniform(-50, 50, (3, 2)).astype("float32")
     weights = np.array([0.5, 1, 4], "float32")
@@ -61,7 +61,7 @@ def test_the_loss_is_weighted_crossentropy_and_plain_distance():
     distance = np.sqrt(np.square(shares @ centers - ab).sum(-1) + 1)
     target = np.concatenate([bucket[..., None], ab], -1).astype("float32")
     loss = default_model.ColorLoss(weights, centers, 2.0)(target, logits.astype("float32"))
-    wanted = (weights[bucket] * crossentropy + 2 * distance / 10).mean()
+    wanted = (weights[bucket] * crossentropy + 2 * (1 + weights[bucket]) / 2 * distance / 10).mean()
     np.testing.assert_allclose(ops.convert_to_numpy(loss), wanted, rtol=1e-5)
 
 
