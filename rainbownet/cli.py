@@ -70,10 +70,27 @@ def colorize(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="A preset's name, a .keras file or the folder of a run; rainbownet_plain by default."),
+        typer.Option(
+            help="A preset's name or folder, hf://user/name, a .keras file or the folder of a run; "
+            "the default of `rainbownet presets` where none is given."
+        ),
     ] = None,
     temperature: _Temperature = None,
-    saturation: Annotated[float, typer.Option(min=0, help="Factor on all colors: 0 is gray, 2 twice as vivid.")] = 1.0,
+    saturation: Annotated[
+        float | None, typer.Option(min=0, help="Factor on all colors: 0 is gray, 2 twice as vivid.")
+    ] = None,
+    ceiling: Annotated[float | None, typer.Option(min=0, help="Highest chroma, in Lab units; inf sets none.")] = None,
+    flip: Annotated[
+        bool | None, typer.Option("--flip/--no-flip", help="Let the photo's mirror image count too; takes longer.")
+    ] = None,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(help="Size to see the photo at, 1 for that of the training; of several the mean counts."),
+    ] = None,
+    stretch: Annotated[
+        str | None,
+        typer.Option(help="New black and white point for faded photos: none, network (for its eyes only) or photo."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace photos that were written before.")] = False,
     skip_colored: Annotated[bool, typer.Option("--skip-colored", help="Leave photos alone that have colors.")] = False,
     compare: Annotated[
@@ -83,14 +100,16 @@ def colorize(
     """Colour photos: single ones, whole folders with their structure, or .tar archives.
 
     Names, metadata, transparency and 16 bits are kept. Photos that were coloured before are left alone unless
-    --overwrite is given; the photos themselves are never overwritten.
+    --overwrite is given; the photos themselves are never overwritten. Dials that are not given are the model's own.
     """
     jobs = _jobs(photos, output)
     _start_keras()
     from rainbownet import presets
     from rainbownet.colorizer import Colorizer
 
-    colorizer = Colorizer.load(model or presets.DEFAULT)
+    settings = {"temperature": temperature, "saturation": saturation, "ceiling": ceiling, "flip": flip}
+    settings |= {"scales": tuple(scale) if scale else None, "stretch": stretch}
+    colorizer = Colorizer.load(model or presets.DEFAULT, **settings)
     done, skipped, failed, targets = 0, [], [], set()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -99,9 +118,7 @@ def colorize(
                 if target in targets:
                     raise ValueError(f"another photo has been written to {target} already; color them to two folders.")
                 targets.add(target)
-                reason = _colorize_one(
-                    colorizer, photo, target, temperature, saturation, overwrite, skip_colored, compare
-                )
+                reason = _colorize_one(colorizer, photo, target, overwrite, skip_colored, compare)
             except (ValueError, OSError, MemoryError) as error:
                 failed.append((photo.name, _sentence(error)))
             else:
@@ -305,7 +322,7 @@ def _check_folder(folder):
         raise ValueError(f"{folder} cannot be written to ({error.strerror}); choose another output folder.") from error
 
 
-def _colorize_one(colorizer, photo, target, temperature, saturation, overwrite, skip_colored, compare):
+def _colorize_one(colorizer, photo, target, overwrite, skip_colored, compare):
     """Colors one photo; gives the reason if it is skipped."""
     import numpy as np
 
@@ -324,14 +341,8 @@ def _colorize_one(colorizer, photo, target, temperature, saturation, overwrite, 
         return "it has colors."
     original = read_photo(photo)
     gray = gray_copy(original.rgb)
-    rgb = colorizer(gray, temperature, saturation)
-    note = f"colorized by rainbownet {__version__}, model {colorizer.name}"
-    settings = {
-        "temperature": colorizer.model.default_temperature if temperature is None else temperature,
-        "saturation": saturation,
-    }
-    # A regression has no temperature.
-    note += "".join(f", {name} {value:g}" for name, value in settings.items() if value is not None)
+    rgb = colorizer(gray)
+    note = f"colorized by rainbownet {__version__}, model {colorizer.name}, {colorizer.describe()}"
     write_photo(target, rgb, original, note)
     if compared:
         pictures = [np.repeat(gray[..., None], 3, axis=-1), rgb] + ([original.rgb] if colored else [])

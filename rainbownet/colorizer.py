@@ -1,9 +1,10 @@
 """The colorizer: a photo in, a colour photo out.
 
 The photo keeps its own luminance at its own size; only chroma is predicted, at the network's size, and enlarged. What
-is done for each pixel of the full-size photo is NumPy on strips of rows, in threads: memory stays bounded and a strip
-stays in the processor's cache. Its formulas are those of `color`, looked up in tables or written for single planes,
-because `keras.ops` takes five to ten times as long for them on a processor (the tests hold the two together).
+is done at the network's size are functions in `keras.ops`, which an exported model does too. What is done for each
+pixel of the full-size photo is NumPy on strips of rows, in threads: memory stays bounded and a strip stays in the
+processor's cache. Its formulas are those of `color`, looked up in tables or written for single planes, because
+`keras.ops` takes five to ten times as long for them on a processor (the tests hold the two together).
 """
 
 import dataclasses
@@ -16,15 +17,81 @@ import numpy as np
 from keras import ops
 from PIL import Image, ImageOps
 
-from rainbownet import color, presets
+from rainbownet import color, presets, upsampling
 from rainbownet.data import photos
 
 _STRIP = 1 << 17  # pixels: a dozen float planes of a strip still fit the caches
 LARGEST_AREA = 3  # how many times the area of the training size a long photo may take in the network
 _BATCH = 16  # photos in one call of the network
+STRETCHES = ("none", "network", "photo")
+# A photo's black and white point: half a percent of it is darker, and brighter. The tones that they are brought to are
+# the medians of the training photos, so that an ordinary photo is left alone, and no tone is moved toward gray. The
+# limit keeps a wall or a sky that fills the photo from becoming a landscape.
+_BLACK, _WHITE = 0.005, 0.995
+_USUAL = (4.0, 94.0)
+_HIGHEST_GAIN = 3.0
 # As in `color`: how far linear RGB may leave 0..1, and bisections of the chroma (here to 1/256 of it).
 _BELOW, _ABOVE = np.float32(-1e-4), np.float32(1 + 1e-3)
 _GAMUT_STEPS = 8
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How photos are coloured.
+
+    Args:
+        temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler; `None` takes the
+            codec's own.
+        saturation: factor on the chroma: 0 gives the gray photo.
+        ceiling: the highest chroma, in Lab units: stronger colours keep their hue and become as strong as this. `None`
+            or infinity sets none.
+        flip: whether the network also sees the photo's mirror image, and the mean of both answers counts. Takes twice
+            the time in the network.
+        scales: sizes that the network sees the photo at, for 1 that of its training; the mean of the answers counts.
+            Beyond the smallest they are left out where the photo itself is no larger, and for networks of fixed size.
+        stretch: what gets a new black and white point where a photo is faded: "none"; "network", only what the network
+            sees; "photo", the coloured photo too.
+
+    Raises:
+        ValueError: a value is out of range.
+    """
+
+    temperature: float | None = None
+    saturation: float = 1.0
+    ceiling: float | None = None
+    flip: bool = False
+    scales: tuple[float, ...] = (1.0,)
+    stretch: str = "none"
+
+    def __post_init__(self):
+        object.__setattr__(self, "scales", tuple(self.scales))  # a file has lists
+        for name in ("temperature", "saturation"):
+            value = getattr(self, name)
+            if value is not None and not 0 <= value < math.inf:
+                raise ValueError(f"`{name}` must be a number from 0 up; received {value}.")
+        if self.ceiling is not None and not self.ceiling >= 0:
+            raise ValueError(f"`ceiling` must be a number from 0 up; received {self.ceiling}.")
+        if not self.scales or not all(0.1 <= scale <= 10 for scale in self.scales):
+            raise ValueError(f"`scales` must be one or more numbers in 0.1..10; received {self.scales}.")
+        if self.stretch not in STRETCHES:
+            raise ValueError(f"`stretch` must be one of {', '.join(STRETCHES)}; received {self.stretch!r}.")
+
+    def but(self, **changes):
+        """Makes a copy in which what is not `None` is changed.
+
+        Args:
+            **changes: fields of this class.
+
+        Returns:
+            `Settings`.
+
+        Raises:
+            ValueError: there is no such field, or a value is out of range.
+        """
+        fields = [field.name for field in dataclasses.fields(self)]
+        if unknown := changes.keys() - set(fields):
+            raise ValueError(f"Photos are coloured by {', '.join(fields)}; received {', '.join(sorted(unknown))}.")
+        return dataclasses.replace(self, **{name: value for name, value in changes.items() if value is not None})
 
 
 class Colorizer:
@@ -38,47 +105,61 @@ class Colorizer:
     Args:
         model: a `ColorModel`.
         name: what the model is called where a photo tells how it was coloured; default, the model's own name.
+        **settings: fields of `Settings`; those that are not given are the model's own.
+
+    Raises:
+        ValueError: there is no such setting, or a value is out of range.
     """
 
-    def __init__(self, model, name=None):
+    def __init__(self, model, name=None, **settings):
         self.model = model
         self.name = name or model.name
+        self.settings = Settings().but(**model.defaults).but(**settings)
 
     @classmethod
-    def load(cls, path_or_preset=presets.DEFAULT):
-        """Loads a model by the name of a preset or by path.
+    def load(cls, path_or_preset=presets.DEFAULT, **settings):
+        """Loads a model by name or by path.
 
         Args:
-            path_or_preset: name of a preset, folder of a preset, `.keras` file or folder of a training run.
+            path_or_preset: see `presets.resolve`: a preset by name, folder or `hf://user/name`, a `.keras` file or the
+                folder of a training run.
+            **settings: fields of `Settings`; those that are not given are the model's own.
 
         Returns:
             A `Colorizer`.
 
         Raises:
             FileNotFoundError: there is nothing of that name.
-            ValueError: it is no model that colours photos.
+            ValueError: it is no model that colours photos, or a setting is out of range.
         """
         path = presets.resolve(path_or_preset)
-        # A training run calls all its models alike: what tells them apart is the folder.
-        name = path.name if path.is_dir() else f"{path.absolute().parent.name}/{path.name}"
-        return cls(presets.load(path), name)
+        if str(path_or_preset).startswith(presets.HUB):
+            name = str(path_or_preset)
+        else:
+            # A training run calls all its models alike: what tells them apart is the folder.
+            name = path.name if path.is_dir() else f"{path.absolute().parent.name}/{path.name}"
+        return cls(presets.load(path), name, **settings)
 
     @classmethod
-    def from_preset(cls, name):
-        """Loads a model that ships with the package.
+    def from_preset(cls, preset, **settings):
+        """Loads a preset, as `load` does, which also takes the models of training runs.
 
         Args:
-            name: one of `presets.names()`.
+            preset: one of `presets.names()`, the folder of a preset or `hf://user/name`.
+            **settings: fields of `Settings`; those that are not given are the model's own.
 
         Returns:
             A `Colorizer`.
 
         Raises:
-            FileNotFoundError: no preset has that name.
+            FileNotFoundError: there is no such preset.
+            ValueError: it is damaged, or a setting is out of range.
         """
-        return cls(presets.load_preset(presets.path(name)), name)
+        return cls.load(preset, **settings)
 
-    def __call__(self, photo, temperature=None, saturation=1.0):
+    def __call__(
+        self, photo, temperature=None, saturation=None, ceiling=None, flip=None, scales=None, stretch=None
+    ):  # fmt: skip
         """Colors a photo, or a list of photos of any sizes.
 
         A photo that has colours already, sepia tones included, is made gray first.
@@ -86,9 +167,12 @@ class Colorizer:
         Args:
             photo: a path, a PIL image or an array: (height, width), (height, width, 1) or (height, width, 3), uint8,
                 uint16 or float in 0..1. A list of these, or an array (batch, height, width, 1 or 3), is a batch.
-            temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler; `None` takes
-                the model's own.
-            saturation: factor on the chroma: 0 gives the gray photo.
+            temperature: see `Settings`, also for what follows; `None` takes the colorizer's own.
+            saturation: factor on the chroma.
+            ceiling: the highest chroma.
+            flip: whether the photo's mirror image counts too.
+            scales: sizes that the network sees the photo at.
+            stretch: what gets a new black and white point.
 
         Returns:
             For a path or an array, (height, width, 3) sRGB, uint16 for 16-bit photos and uint8 for all others; for a
@@ -99,12 +183,14 @@ class Colorizer:
             ValueError: the photo cannot be read or is none, or a dial is out of range.
             MemoryError: the photo, or the network's work on it, does not fit into memory.
         """
-        _check_dials(temperature=temperature, saturation=saturation)
+        settings = self.settings.but(
+            temperature=temperature, saturation=saturation, ceiling=ceiling, flip=flip, scales=scales, stretch=stretch
+        )
         if isinstance(photo, (list, tuple)):
-            return self._color(photo, temperature, saturation)
+            return self._color(photo, settings)
         if getattr(photo, "ndim", None) == 4:
-            return np.stack(self._color(list(photo), temperature, saturation))
-        return self._color([photo], temperature, saturation)[0]
+            return np.stack(self._color(list(photo), settings))
+        return self._color([photo], settings)[0]
 
     def chroma(self, l, temperature=None):
         """Predicts the chroma of photos from their luminance, as it is joined with it in a colour photo.
@@ -122,52 +208,71 @@ class Colorizer:
             ValueError: the temperature is out of range.
             MemoryError: the network's work does not fit into memory.
         """
-        _check_dials(temperature=temperature)
         planes = [np.asarray(plane, "float32") for plane in l]
+        chroma = self._predict_all(planes, self.settings.but(temperature=temperature))
         results = []
-        for plane, (ab, frame) in zip(planes, self._predict_all(planes, temperature), strict=True):
+        for plane, small in zip(planes, chroma, strict=True):
             result = np.empty((*plane.shape, 2), "float32")
-            rows = _enlarged(ab, frame)
+            strip = small.strips()
 
-            def work(start, stop, result=result, rows=rows):
-                result[start:stop] = np.moveaxis(rows(start, stop), 0, -1)
+            def work(start, stop, plane=plane, result=result, strip=strip):
+                result[start:stop] = np.moveaxis(strip(start, stop, plane[start:stop]), 0, -1)
 
             _in_strips(work, *plane.shape)
             results.append(result)
         return results
 
-    def _color(self, batch, temperature, saturation):
-        opened = [_open(photo) for photo in batch]
-        predicted = self._predict_all([gray for gray, _ in opened], temperature)
-        return [
-            _answer(*source, ab * np.float32(saturation), frame)
-            for source, (ab, frame) in zip(opened, predicted, strict=True)
-        ]
+    def describe(self):
+        """Says in a line how photos are coloured: temperature and saturation, and what else is not as usual."""
+        said = {field.name: getattr(self.settings, field.name) for field in dataclasses.fields(Settings)}
+        usual = dataclasses.asdict(Settings())
+        if said["temperature"] is None:
+            said["temperature"] = self.model.default_temperature
+        kept = {k: v for k, v in said.items() if v is not None and (v != usual[k] or k == "saturation")}
+        return ", ".join(f"{name} {_said(value)}" for name, value in kept.items())
 
-    def _predict_all(self, planes, temperature):
-        """Gives for each plane, gray levels or float L, the network's chroma, (h, w, 2), and the `Frame`."""
-        frames = [Frame.of(self.model, *plane.shape) for plane in planes]
+    def _color(self, batch, settings):
+        opened = [_open(photo) for photo in batch]
+        if settings.stretch == "photo":
+            opened = [(self._restored(gray), kind) for gray, kind in opened]
+        chroma = self._predict_all([gray for gray, _ in opened], settings)
+        return [_answer(*source, small) for source, small in zip(opened, chroma, strict=True)]
+
+    def _restored(self, gray):
+        """A gray photo with a new black and white point."""
+        l = Frame.of(self.model, *gray.shape).shrink(gray)[None]
+        table = tables(gray.dtype)
+        y = _f_inverse((ops.convert_to_numpy(stretched(table.l, *tones(l)))[0] + 16) / 116)
+        return table.encode(np.clip(y, 0, 1)).take(gray)
+
+    def _predict_all(self, planes, settings):
+        """Gives for each plane, gray levels or float L, its `SmallChroma`."""
         groups = {}
-        for index, frame in enumerate(frames):
-            groups.setdefault(frame.padded, []).append(index)
-        chroma = [None] * len(planes)
+        for index, plane in enumerate(planes):
+            for place, frame in enumerate(frames(self.model, *plane.shape, settings.scales)):
+                groups.setdefault(frame.padded, []).append((index, place, frame))
+        views = [{} for _ in planes]
         for members in groups.values():
             for start in range(0, len(members), _BATCH):
                 part = members[start : start + _BATCH]
-                predicted = self._predict([planes[i] for i in part], [frames[i] for i in part], temperature)
-                for index, ab in zip(part, predicted, strict=True):
-                    chroma[index] = ab
-        return list(zip(chroma, frames, strict=True))
+                answers = self._predict(
+                    [planes[index] for index, _, _ in part], [frame for *_, frame in part], settings
+                )
+                for (index, place, frame), ab, low in zip(part, *answers, strict=True):
+                    views[index][place] = SmallChroma(ab, low, frame)
+        return [_combined([view[place] for place in sorted(view)], settings) for view in views]
 
-    def _predict(self, planes, frames, temperature):
-        """Gives (batch, h, w, 2), ab in Lab units, at the size of the network's output."""
+    def _predict(self, planes, frames, settings):
+        """Gives ab in Lab units, (batch, h, w, 2), and L, (batch, h, w, 1), at the size of the network's output."""
         try:
             l = np.stack([frame.shrink(plane) for plane, frame in zip(planes, frames, strict=True)])
             embedding = None
             if self.model.needs_embedding:
                 whole = (plane if (table := _l_table(plane)) is None else table[plane] for plane in planes)
                 embedding = np.concatenate([self.model.embedder(plane[None, ..., None]) for plane in whole])
-            return ops.convert_to_numpy(self.model.predict_chroma(l, embedding, temperature))
+            ab = predict(self.model, l, settings, embedding)
+            low = ops.average_pool(l, l.shape[1] // ab.shape[1])
+            return ops.convert_to_numpy(ab), ops.convert_to_numpy(low)
         except Exception as error:
             # ResourceExhaustedError in TensorFlow, RESOURCE_EXHAUSTED in JAX; the colorizer imports neither.
             said = f"{type(error).__name__} {error}"[:99].replace("_", "").lower()
@@ -178,6 +283,96 @@ class Colorizer:
                 f"Memory ran out in the network, on {len(planes)} photo(s) at {width} x {height} pixels; close other "
                 "programs or color fewer photos at once."
             ) from error
+
+
+def predict(model, l, settings, embedding=None):
+    """Asks the network, for a photo and where that is wanted for its mirror image.
+
+    Answers are averaged as ab and not as probabilities: it is the same for every codec, and where they disagree the
+    mean is quiet, whereas a mean of probabilities that is sharpened afterwards decides for one of two doubtful colours.
+
+    Args:
+        model: the `ColorModel`.
+        l: (batch, height, width, 1) float32, L in 0..100, all that the network sees.
+        settings: `Settings`.
+        embedding: (batch, n) float32, where the network needs it.
+
+    Returns:
+        (batch, h, w, 2) float32, ab in Lab units, at the size of the network's output.
+    """
+    if settings.stretch != "none":
+        l = stretched(l, *tones(l))
+    ab = model.predict_chroma(l, embedding, settings.temperature)
+    if settings.flip:
+        mirrored = model.predict_chroma(ops.flip(l, axis=2), embedding, settings.temperature)
+        ab = (ab + ops.flip(mirrored, axis=2)) / 2
+    return ab
+
+
+def tones(l):
+    """Finds the black and the white point of photos.
+
+    Args:
+        l: (batch, height, width, 1) float, L in 0..100.
+
+    Returns:
+        Pair of (batch, 1, 1, 1) float32, L of which half a percent of a photo is darker, and brighter.
+    """
+    flat = ops.sort(ops.reshape(l, (ops.shape(l)[0], -1)), axis=-1)
+    last = ops.cast(ops.shape(flat)[1] - 1, "float32")
+    places = [ops.cast(ops.round(share * last), "int32") for share in (_BLACK, _WHITE)]
+    return [ops.take(flat, place, axis=1)[:, None, None, None] for place in places]
+
+
+def stretched(l, black, white):
+    """Gives faded photos a new black and white point; those with as deep and as bright tones as usual are left alone.
+
+    Args:
+        l: (..., 1) or any other shape that the points broadcast to; L in 0..100.
+        black: L of the black point.
+        white: L of the white point.
+
+    Returns:
+        float32, L in 0..100.
+    """
+    new_black, new_white = ops.minimum(black, _USUAL[0]), ops.maximum(white, _USUAL[1])
+    gain = ops.minimum((new_white - new_black) / ops.maximum(white - black, 1e-3), _HIGHEST_GAIN)
+    return ops.clip((new_black + new_white) / 2 + (l - (black + white) / 2) * gain, 0, 100)
+
+
+def toned(ab, settings):
+    """Applies saturation and ceiling.
+
+    Args:
+        ab: (..., 2) float32, Lab units.
+        settings: `Settings`.
+
+    Returns:
+        (..., 2) float32.
+    """
+    ab = ab * settings.saturation
+    if settings.ceiling is not None and settings.ceiling < math.inf:
+        chroma = ops.sqrt(ops.sum(ops.square(ab), axis=-1, keepdims=True))
+        ab = ab * ops.minimum(1.0, settings.ceiling / ops.maximum(chroma, 1e-6))
+    return ab
+
+
+def frames(model, height, width, scales):
+    """Chooses how the network sees a photo, at one scale or several.
+
+    Args:
+        model: the `ColorModel`.
+        height: of the photo, in pixels.
+        width: of the photo, in pixels.
+        scales: see `Settings`.
+
+    Returns:
+        List of `Frame`, from small to large.
+    """
+    first, *larger = (Frame.of(model, height, width, scale) for scale in sorted(set(scales)))
+    if model.fixed_size:
+        return [first]
+    return [first] + [frame for frame in larger if frame.inner[0] <= height and frame.inner[1] <= width]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -195,7 +390,7 @@ class Frame:
     padded: tuple[int, int]
 
     @classmethod
-    def of(cls, model, height, width):
+    def of(cls, model, height, width, scale=1.0):
         """Chooses the sizes for a photo: it just covers the crops that the model was trained on.
 
         Photos longer than 3 to 1 are made smaller, to three times the area that the model was trained at, so that a
@@ -205,13 +400,14 @@ class Frame:
             model: the `ColorModel`.
             height: of the photo, in pixels.
             width: of the photo, in pixels.
+            scale: how many times larger than in training the photo is to be seen; not for networks of fixed size.
 
         Returns:
             A `Frame`.
         """
         ratios = [side / outer for side, outer in zip(model.size, (height, width), strict=True)]
         covering = min(max(ratios), math.sqrt(LARGEST_AREA * math.prod(ratios)))
-        scale = min(ratios) if model.fixed_size else covering
+        scale = min(ratios) if model.fixed_size else scale * covering
         inner = tuple(max(1, round(side * scale)) for side in (height, width))
         steps = model.size if model.fixed_size else (model.stride, model.stride)
         padded = tuple(math.ceil(side / step) * step for side, step in zip(inner, steps, strict=True))
@@ -230,6 +426,60 @@ class Frame:
         l = _resize_rows(l.T, self.inner[1]).T
         rows, columns = (_mirror(*sides) for sides in zip(self.inner, self.padded, strict=True))
         return l[rows][:, columns][..., None]
+
+    def ratios(self, ab):
+        """Gives, along rows and columns, how many pixels of the network's output lie in one of the photo.
+
+        Args:
+            ab: (h, w, 2), the network's output over all of `padded`.
+
+        Returns:
+            List of two floats.
+        """
+        sides = zip(self.inner, self.outer, ab.shape, self.padded, strict=False)
+        return [inner / outer * (output / padded) for inner, outer, output, padded in sides]
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallChroma:
+    """The network's answer for a photo.
+
+    Args:
+        ab: (h, w, 2) float32, Lab units, over all of `frame.padded`.
+        low: (h, w, 1) float32, L in 0..100 at the same size.
+        frame: the `Frame`.
+    """
+
+    ab: np.ndarray
+    low: np.ndarray
+    frame: Frame
+
+    def strips(self):
+        """Enlarges the chroma to the photo's size, see `upsampling.strips`."""
+        sides = zip(self.frame.outer, self.frame.ratios(self.ab), self.ab.shape, strict=False)
+        return upsampling.strips(self.ab, self.low, *(upsampling.places(*side) for side in sides))
+
+
+def _said(value):
+    """A setting in words: 0.5, yes, 1 and 2."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return " and ".join(f"{number:g}" for number in value)
+    return value if isinstance(value, str) else f"{value:g}"
+
+
+def _combined(views, settings):
+    """The mean of what the network said at several scales, from small to large, at the size of the largest."""
+    enlarge = upsampling.JointBilateralUpsampling(dtype="float32")
+    mean, *larger = views
+    for count, view in enumerate(larger, 1):
+        ratios = zip(mean.frame.ratios(mean.ab), view.frame.ratios(view.ab), strict=True)
+        sides = zip(view.ab.shape, (small / large for small, large in ratios), mean.ab.shape, strict=False)
+        places = [upsampling.places(*side) for side in sides]
+        before = ops.convert_to_numpy(enlarge(mean.ab[None], mean.low[None], view.low[None], *places))[0]
+        mean = dataclasses.replace(view, ab=(count * before + view.ab) / (count + 1))
+    return dataclasses.replace(mean, ab=ops.convert_to_numpy(toned(mean.ab, settings)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -274,12 +524,6 @@ def tables(dtype):
 def _l_table(plane):
     """What to look L up in by the values of a plane: `None` where they are L already."""
     return None if plane.dtype.kind == "f" else tables(plane.dtype).l
-
-
-def _check_dials(**dials):
-    for name, value in dials.items():
-        if value is not None and not 0 <= value < math.inf:
-            raise ValueError(f"`{name}` must be a number from 0 up; received {value}.")
 
 
 def _open(photo):
@@ -337,9 +581,9 @@ def gray_copy(pixels):
     return gray
 
 
-def _answer(gray, kind, ab, frame):
+def _answer(gray, kind, small):
     try:
-        return kind(_join(gray, ab, frame))
+        return kind(_join(gray, small))
     except MemoryError as error:
         raise MemoryError(
             f"Memory ran out on a photo of {gray.shape[1]} x {gray.shape[0]} pixels; close other programs or color a "
@@ -347,28 +591,28 @@ def _answer(gray, kind, ab, frame):
         ) from error
 
 
-def _join(gray, ab, frame):
+def _join(gray, small):
     """Joins a photo's luminance and its chroma.
 
     Args:
         gray: (height, width) uint8 or uint16.
-        ab: (h, w, 2) float32, Lab units, over all of `frame.padded`.
-        frame: the `Frame`.
+        small: the `SmallChroma`.
 
     Returns:
         (height, width, 3), sRGB, of the type of `gray`.
     """
     rgb = np.empty((*gray.shape, 3), gray.dtype)
-    if not ab.any():
+    if not small.ab.any():
         rgb[:] = gray[..., None]
         return rgb
     table = tables(gray.dtype)
-    chroma = _enlarged(ab, frame)
+    strip = small.strips()
 
     def work(start, stop):
-        a, b = chroma(start, stop)
         levels = gray[start:stop].ravel().astype("intp")  # what `take` would convert it to, each time
-        lab = (table.l.take(levels), a.ravel(), b.ravel(), table.y.take(levels))
+        l = table.l.take(levels)
+        a, b = strip(start, stop, l.reshape(-1, gray.shape[1])).reshape(2, -1)
+        lab = (l, a, b, table.y.take(levels))
         linear = _linear_from_lab(*lab)
         beyond = np.flatnonzero(_beyond_gamut(linear))
         if len(beyond):
@@ -381,29 +625,6 @@ def _join(gray, ab, frame):
 
     _in_strips(work, *gray.shape)
     return rgb
-
-
-def _enlarged(ab, frame):
-    """Enlarges the network's chroma to the photo's size by linear interpolation.
-
-    Args:
-        ab: (h, w, 2) float32, over all of `frame.padded`.
-        frame: the `Frame`.
-
-    Returns:
-        A function from the first row and the last, exclusive, to (2, rows, width) float32.
-    """
-    above, below, share = _places(frame.outer[1], frame.inner[1], frame.padded[1], ab.shape[1])
-    # (2, h, width): chroma is enlarged along the rows once, and down the columns strip by strip.
-    left, right = (np.moveaxis(ab, -1, 0).take(columns, axis=-1) for columns in (above, below))
-    ab = left + (right - left) * share
-    above, below, share = _places(frame.outer[0], frame.inner[0], frame.padded[0], ab.shape[1])
-
-    def rows(start, stop):
-        upper, lower = (ab.take(places[start:stop], axis=1) for places in (above, below))
-        return upper + (lower - upper) * share[start:stop, None]
-
-    return rows
 
 
 def _linear_from_lab(l, a, b, y):
@@ -461,7 +682,7 @@ def _resize_rows(plane, size, table=None):
     height, width = plane.shape
     if size > height:
         plane = plane if table is None else table[plane]
-        above, below, share = _places(size, height, height, height)
+        above, below, share = map(ops.convert_to_numpy, upsampling.places(size, height / size, height))
         return plane[above] * (1 - share[:, None]) + plane[below] * share[:, None]
     result = np.zeros((size, width), "float32")
     # Narrow planes too are taken in short strips: the weights grow with the square of a strip's height.
@@ -475,24 +696,6 @@ def _resize_rows(plane, size, table=None):
         strip = plane[start:stop] if table is None else table.take(plane[start:stop])
         result[first:last] += np.maximum(weights, 0).astype("float32") @ strip
     return result
-
-
-def _places(outer, inner, padded, output):
-    """Where a photo's pixels lie in the network's output along one axis: between two pixels of it.
-
-    Args:
-        outer: pixels of the photo.
-        inner: pixels of the photo in the network's input.
-        padded: pixels of the network's input.
-        output: pixels of the network's output.
-
-    Returns:
-        Tuple of the pixel before and the pixel after, (outer,) int, and the share of the pixel after, (outer,) float32.
-    """
-    place = (np.arange(outer) + 0.5) * (inner / outer) * (output / padded) - 0.5
-    before = np.floor(place).astype("int64")
-    share = (place - before).astype("float32")
-    return np.maximum(before, 0), np.minimum(before + 1, output - 1), share
 
 
 def _mirror(inner, padded):

@@ -1,8 +1,10 @@
 """Export: a model as a SavedModel that colours photos where this package is not installed.
 
-What the colorizer does around the network is in the graph too, in the same steps and with the formulas of `color`.
+What the colorizer does around the network, with the model's own settings, is in the graph too, in the same steps and
+with the formulas of `color`.
 """
 
+import functools
 import os
 import secrets
 import shutil
@@ -12,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from rainbownet import color
-from rainbownet.colorizer import LARGEST_AREA, Colorizer, tables
+from rainbownet import color, upsampling
+from rainbownet.colorizer import LARGEST_AREA, Colorizer, predict, stretched, tables, toned, tones
 from rainbownet.embedding import InceptionResNetV2Embedder
 
 _STRIP = 1 << 18  # pixels that are converted at a time, which bounds the memory for large photos
@@ -81,6 +83,8 @@ class _Graph:
 
     def __init__(self, model):
         self.model = model
+        self.settings = Colorizer(model).settings
+        self.enlarge = upsampling.JointBilateralUpsampling(dtype="float32")
         self.networks = [model.network]
         self.table = tables(np.dtype("uint8"))
         if model.needs_embedding:
@@ -112,44 +116,90 @@ class _Graph:
             return _in_strips(lambda rows: self._luminance(tf.gather(image, rows)), image, 1, tf.float32)
 
         l = tf.map_fn(luminance, images, fn_output_signature=tf.TensorSpec([None, None, 1], tf.float32))
+        if self.settings.stretch == "photo":
+            black, white = tones(self._see(l, *self._frame(tf.shape(l)[1:3])))
+            l = tf.map_fn(self._restored, (l, black[..., 0], white[..., 0]), fn_output_signature=l.dtype)
+            l = tf.ensure_shape(l, [None, None, None, 1])
         outer = tf.shape(l)[1:3]
-        inner, padded = self._frame(outer)
-        ab = self._predict(l, inner, padded)
-        reach = tf.cast(tf.shape(ab)[1:3], tf.float64) * (inner / padded)
+        ab, low, ratios = self._predict(l, outer)
 
         def join(planes):
-            l, ab = planes
-            columns = _places(outer[1], reach[1], tf.shape(ab)[1])
-            ab = tf.transpose(_between(tf.transpose(ab, [1, 0, 2]), tf.range(outer[1]), columns), [1, 0, 2])
-            places = _places(outer[0], reach[0], tf.shape(ab)[0])
+            l, ab, low = planes
+            columns = upsampling.places(outer[1], ratios[1], tf.shape(ab)[1])
+            places = upsampling.places(outer[0], ratios[0], tf.shape(ab)[0])
 
             def strip(rows):
-                return _rgb(tf.concat([tf.gather(l, rows), _between(ab, rows, places)], axis=-1))
+                some = tf.gather(l, rows)
+                chroma = self.enlarge(
+                    ab[None], low[None], some[None], [tf.gather(place, rows) for place in places], columns
+                )
+                return _rgb(tf.concat([some, chroma[0]], axis=-1))
 
             return _in_strips(strip, l, 3, tf.uint8)
 
-        return tf.map_fn(join, (l, ab), fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8))
+        return tf.map_fn(join, (l, ab, low), fn_output_signature=tf.TensorSpec([None, None, 3], tf.uint8))
 
     def _luminance(self, rgb):
         """L of the gray copy of a photo, as the colorizer's `gray_copy`: (rows, width, 3) uint8 to (rows, width, 1)."""
         weights = color.XYZ_FROM_RGB[1][:, None].astype("float32")
-        y = tf.minimum(tf.matmul(tf.gather(self.table.y, tf.cast(rgb, tf.int32)), weights), 1)
+        return self._rounded(tf.minimum(tf.matmul(tf.gather(self.table.y, tf.cast(rgb, tf.int32)), weights), 1))
+
+    def _rounded(self, y):
+        """L of the 8-bit gray nearest to linear light of 0..1."""
         gray = tf.gather(self.table.levels, tf.cast(y * 65535 + 0.5, tf.int32))
         return tf.gather(self.table.l, tf.cast(gray, tf.int32))
 
-    def _frame(self, outer):
+    def _restored(self, planes):
+        """L of a photo, (height, width, 1), with a new black and white point, as the colorizer's."""
+        l, black, white = planes
+
+        def strip(rows):
+            new = stretched(tf.gather(l, rows), black, white)
+            return self._rounded(tf.clip_by_value(color.lab_to_linear_rgb(tf.pad(new, [[0, 0], [0, 0], [0, 2]])), 0, 1))
+
+        return _in_strips(lambda rows: strip(rows)[..., 1:2], l, 1, tf.float32)
+
+    def _frame(self, outer, scale=1.0):
         """`Frame.of` in the graph: (height, width) of the photo in the network's input, and of that input."""
         sides = tf.cast(outer, tf.float64)
         ratios = tf.constant(self.model.size, tf.float64) / sides
         if self.model.fixed_size:
             scale = tf.reduce_min(ratios)
         else:
-            scale = tf.minimum(tf.reduce_max(ratios), tf.sqrt(LARGEST_AREA * tf.reduce_prod(ratios)))
+            scale *= tf.minimum(tf.reduce_max(ratios), tf.sqrt(LARGEST_AREA * tf.reduce_prod(ratios)))
         inner = tf.maximum(tf.round(sides * scale), 1)
         steps = tf.constant(self.model.size if self.model.fixed_size else self.model.stride, tf.float64)
         return inner, tf.math.ceil(inner / steps) * steps
 
-    def _predict(self, l, inner, padded):
+    def _predict(self, l, outer):
+        """Chroma, L at its size, and how many of its pixels lie in one of the photo; as the colorizer's `_combined`."""
+        first, *larger = sorted(set(self.settings.scales))
+        views = self._view(l, outer, first)
+        for count, scale in enumerate([] if self.model.fixed_size else larger, 1):
+            fits = tf.reduce_all(self._frame(outer, scale)[0] <= tf.cast(outer, tf.float64))
+            add = functools.partial(self._mean, count, views, l, outer, scale)
+            views = tf.cond(fits, add, functools.partial(tuple, views))
+        ab, low, ratios = views
+        return toned(ab, self.settings), low, ratios
+
+    def _mean(self, count, views, l, outer, scale):
+        """Takes what the network says at one more scale into the mean."""
+        mean, low, ratios = views
+        ab, next_low, next_ratios = self._view(l, outer, scale)
+        small, large = tf.shape(mean)[1:3], tf.shape(ab)[1:3]
+        places = [upsampling.places(large[i], ratios[i] / next_ratios[i], small[i]) for i in (0, 1)]
+        return (count * self.enlarge(mean, low, next_low, *places) + ab) / (count + 1), next_low, next_ratios
+
+    def _view(self, l, outer, scale):
+        """What the network says at one scale."""
+        inner, padded = self._frame(outer, scale)
+        small = self._see(l, inner, padded)
+        ab = predict(self.model, small, self.settings, self._embed(l) if self.model.needs_embedding else None)
+        low = tf.image.resize(small, tf.shape(ab)[1:3], "area")
+        return ab, low, inner / tf.cast(outer, tf.float64) * (tf.cast(tf.shape(ab)[1:3], tf.float64) / padded)
+
+    def _see(self, l, inner, padded):
+        """The network's input, as the colorizer's `Frame.shrink`."""
         size, padded = tf.cast(inner, tf.int32), tf.cast(padded, tf.int32)
         small = tf.cond(
             tf.reduce_all(size <= tf.shape(l)[1:3]),
@@ -160,8 +210,7 @@ class _Graph:
             place = tf.range(padded[axis - 1]) % (2 * size[axis - 1])
             small = tf.gather(small, tf.minimum(place, 2 * size[axis - 1] - 1 - place), axis=axis)
         sides = self.model.size if self.model.fixed_size else (None, None)
-        small = tf.ensure_shape(small, [None, *sides, 1])
-        return self.model.predict_chroma(small, self._embed(l) if self.model.needs_embedding else None)
+        return tf.ensure_shape(small, [None, *sides, 1])
 
     def _embed(self, l):
         """What the embedder does, without Pillow."""
@@ -203,22 +252,6 @@ def _in_strips(function, plane, channels, dtype):
         parallel_iterations=2,
     )
     return tf.reshape(strips, [-1, width, channels])[:height]
-
-
-def _places(outer, reach, output):
-    """`_places` of the colorizer in the graph; `reach` is how much of `output` the photo covers."""
-    place = (tf.range(tf.cast(outer, tf.float64)) + 0.5) * (reach / tf.cast(outer, tf.float64)) - 0.5
-    before = tf.floor(place)
-    share = tf.cast(place - before, tf.float32)
-    before = tf.cast(before, tf.int32)
-    return tf.maximum(before, 0), tf.minimum(before + 1, output - 1), share
-
-
-def _between(plane, rows, places):
-    """Rows of a plane enlarged by linear interpolation."""
-    before, after, share = (tf.gather(place, rows) for place in places)
-    share = share[:, None, None]
-    return tf.gather(plane, before) * (1 - share) + tf.gather(plane, after) * share
 
 
 def _difference(model, folder):

@@ -2,11 +2,13 @@
 
 A preset is a folder: `config.json` (network, codec and prior as Keras serializes them), `model.weights.npz` (the
 weights in float16, which halves the file and is far finer than what a photo shows), `metadata.json` (their SHA-256,
-sizes, versions and what the training noted) and `README.md` (the model card).
+sizes, versions and what the training noted), `README.md` (the model card) and, where the weights come from others, the
+notices that their licence asks for. Such a folder may also be a repository of the Hugging Face Hub, `hf://user/name`.
 """
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import keras
@@ -17,6 +19,9 @@ from rainbownet.data.files import write_atomically
 
 DEFAULT = "rainbownet_plain"
 """The preset that photos are coloured with where none is named."""
+
+HUB = "hf://"
+"""What an address on the Hugging Face Hub begins with."""
 
 _CONFIG = "config.json"
 _WEIGHTS = "model.weights.npz"
@@ -59,19 +64,20 @@ def resolve(path_or_preset):
     """Finds a model.
 
     Args:
-        path_or_preset: name of a preset, folder of a preset, `.keras` file or folder of a training run (its best
-            model). A name wins over a file of the same name: write `./name` for the file.
+        path_or_preset: name of a preset, folder of a preset, `hf://user/name` for a preset on the Hugging Face Hub
+            (downloaded once), `.keras` file or folder of a training run (its best model). A name wins over a file of
+            the same name: write `./name` for the file.
 
     Returns:
         The path of the `.keras` file or of the preset's folder.
 
     Raises:
         FileNotFoundError: there is nothing of that name.
-        ValueError: there is something else than a model.
+        ValueError: there is something else than a model, or the Hub cannot be asked.
     """
     if str(path_or_preset) in names():
         return path(str(path_or_preset))
-    found = Path(path_or_preset)
+    found = _download(path_or_preset) if str(path_or_preset).startswith(HUB) else Path(path_or_preset)
     if (found / _METADATA).is_file() and (found / _CONFIG).is_file():
         return found
     if (found / _BEST).is_file():
@@ -108,7 +114,8 @@ def save_preset(model, folder, metadata=None):
 
     Args:
         model: a `ColorModel`.
-        folder: where to; made where it is missing. Files of an earlier preset there are replaced.
+        folder: where to; made where it is missing. The configuration, weights and metadata of an earlier preset there
+            are replaced; all other files, such as its card and the notices of a licence, are left alone.
         metadata: dict of what else is to be known, such as description, data and figures.
 
     Raises:
@@ -170,6 +177,26 @@ def load_preset(folder):
     except Exception as error:
         raise ValueError(f"The preset {folder} cannot be read as a model: {str(error).splitlines()[0]}") from error
     return model
+
+
+def _download(address):
+    """The folder of a preset on the Hugging Face Hub, on this machine."""
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError as error:
+        raise ValueError(
+            f"{address} is on the Hugging Face Hub, which takes the package huggingface_hub: "
+            'pip install "rainbownet[hf]".'
+        ) from error
+    repository = address.removeprefix(HUB)
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):
+        raise ValueError(f"{address} is no address of a preset on the Hugging Face Hub; expected {HUB}user/name.")
+    try:
+        return Path(snapshot_download(repository))
+    # A dozen kinds, of requests and of the package itself: no connection, no such repository, no access.
+    except Exception as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        raise FileNotFoundError(f"{address} cannot be had from the Hugging Face Hub: {said}") from error
 
 
 def _root():

@@ -150,7 +150,24 @@ def test_metadata_are_kept_and_tell_of_the_coloring(colorize, tmp_path):
         assert tuple(round(float(x)) for x in image.info["dpi"]) == (300, 300)
         said = " ".join(str(value) for value in exif.values())
     assert f"colorized by rainbownet {__version__}, model " in said
-    assert "/toy.keras, temperature 0.5, saturation 1.25" in said
+    assert "/toy.keras, temperature 0.5, saturation 1.25" in said and "flip" not in said
+
+
+def test_every_dial_reaches_the_colorizer(colorize, tmp_path, monkeypatch):
+    from rainbownet.colorizer import Colorizer
+
+    seen = []
+    monkeypatch.setattr(Colorizer, "__call__", lambda self, gray: seen.append(self) or np.dstack([gray] * 3))
+    save(tmp_path / "a.png", gray())
+    dials = ["--ceiling", "60", "--flip", "--scale", "1", "--scale", "1.5", "--stretch", "network"]
+    assert colorize(tmp_path / "a.png", *dials).exit_code == 0
+    settings = seen[0].settings
+    assert (settings.ceiling, settings.flip, settings.scales, settings.stretch) == (60, True, (1, 1.5), "network")
+    assert (settings.temperature, settings.saturation) == (None, 1)
+    said = "saturation 1, ceiling 60, flip yes, scales 1 and 1.5, stretch network"
+    assert seen[0].describe() == f"temperature {seen[0].model.default_temperature:g}, {said}"
+    result = colorize(tmp_path / "a.png", "--overwrite", "--stretch", "all")
+    assert "`stretch` must be one of none, network, photo; received 'all'." in mistake(result)
 
 
 def test_16_bits_and_transparency_are_kept(colorize, tmp_path):

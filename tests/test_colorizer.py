@@ -6,7 +6,7 @@ from keras import ops
 from PIL import Image
 
 from rainbownet import color, colorizer, systems
-from rainbownet.colorizer import Colorizer, Frame, gray_copy
+from rainbownet.colorizer import Colorizer, Frame, SmallChroma, gray_copy
 
 
 class Painter:
@@ -18,7 +18,7 @@ class Painter:
     """
 
     size, stride, name = (32, 32), 8, "painter"
-    needs_embedding, fixed_size, default_temperature = False, False, None
+    needs_embedding, fixed_size, default_temperature, defaults = False, False, None, {}
 
     def __init__(self, paint=lambda y, x: (20 + 0 * y, -30 + 0 * x), shrink=1):
         self.paint, self.shrink, self.inputs = paint, shrink, []
@@ -64,6 +64,11 @@ def test_without_saturation_16_bits_come_back_exactly():
     np.testing.assert_array_equal(colored, np.repeat(gray[..., None], 3, axis=-1))
 
 
+def join(gray, ab):
+    """Joins a photo with chroma of its own size."""
+    return colorizer._join(gray, SmallChroma(ab, np.zeros((*ab.shape[:2], 1), "float32"), Frame(*[gray.shape] * 3)))
+
+
 def test_pixels_are_those_of_lab_to_rgb():
     # Every gray with every hue, and chroma from none to far beyond the gamut.
     gray = np.repeat(np.arange(256, dtype="uint8")[:, None], 500, axis=1)
@@ -72,7 +77,7 @@ def test_pixels_are_those_of_lab_to_rgb():
     angle, chroma = random.uniform(0, 2 * np.pi, gray.shape), random.uniform(0, 120, gray.shape)
     ab = np.stack([chroma * np.cos(angle), chroma * np.sin(angle)], axis=-1).astype("float32")
     expected = 255 * ops.convert_to_numpy(color.lab_to_rgb(np.concatenate([l, ab], axis=-1)))
-    colored = colorizer._join(gray, ab, Frame(gray.shape, gray.shape, gray.shape))
+    colored = join(gray, ab)
     # Inside the gamut nothing but rounding is left; outside, a little less exact a search for its border.
     inside = ops.convert_to_numpy(color.in_gamut(np.concatenate([l, ab], axis=-1)))
     assert np.abs(colored - expected)[inside].max() < 0.53
@@ -84,7 +89,7 @@ def test_16_bit_pixels_are_those_of_lab_to_rgb():
     ab = np.full((*gray.shape, 2), (6, -4), "float32")
     l = lab(np.repeat(gray[..., None] / np.float32(65535), 3, axis=-1))[..., :1]
     expected = 65535 * ops.convert_to_numpy(color.lab_to_rgb(np.concatenate([l, ab], axis=-1)))
-    difference = np.abs(colorizer._join(gray, ab, Frame(gray.shape, gray.shape, gray.shape)) - expected)
+    difference = np.abs(join(gray, ab) - expected)
     inside = ops.convert_to_numpy(color.in_gamut(np.concatenate([l, ab], axis=-1)))
     assert difference[inside].max() < 4
     assert difference.max() < 400  # 1.6 levels of 255
@@ -294,11 +299,149 @@ def test_chroma_takes_the_temperature(photo, model):
         Colorizer(model).chroma([l], -1)
 
 
-@pytest.mark.parametrize("dial", ["temperature", "saturation"])
-@pytest.mark.parametrize("value", [-0.1, float("nan"), float("inf")])
+@pytest.mark.parametrize(
+    ("dial", "value"),
+    [
+        *((dial, value) for dial in ("temperature", "saturation") for value in (-0.1, float("nan"), float("inf"))),
+        ("ceiling", -1.0),
+        ("ceiling", float("nan")),
+        ("scales", ()),
+        ("scales", (1.0, 0.0)),
+        ("stretch", "all"),
+    ],
+)
 def test_dials_out_of_range_are_refused(dial, value, photo):
-    with pytest.raises(ValueError, match=f"`{dial}` must be a number from 0 up"):
+    with pytest.raises(ValueError, match=f"`{dial}` must be .* received"):
         Colorizer(Painter())(photo, **{dial: value})
+    with pytest.raises(ValueError, match=f"`{dial}` must be .* received"):
+        Colorizer(Painter(), **{dial: value})
+
+
+def test_what_a_call_does_not_say_the_colorizer_says_and_then_the_model():
+    painter = Painter()
+    painter.defaults = {"saturation": 0.5, "flip": True, "scales": [1.0, 1.5]}
+    colorizer = Colorizer(painter, saturation=0.25)
+    assert (colorizer.settings.saturation, colorizer.settings.flip) == (0.25, True)
+    gray = np.full((40, 40), 120, "uint8")
+    for dials, factor in (({}, 0.25), ({"saturation": 1.5}, 1.5)):
+        np.testing.assert_allclose(lab(colorizer(gray, **dials))[0, 0, 1:], (20 * factor, -30 * factor), atol=0.6)
+    painter.defaults = {"sharpness": 1}
+    with pytest.raises(ValueError, match="coloured by temperature, .*; received sharpness"):
+        Colorizer(painter)
+
+
+def test_a_ceiling_keeps_hues_and_lowers_what_is_above_it():
+    painter = Painter(lambda y, x: (60 * x, -45 * x))
+    chroma = [Colorizer(painter, ceiling=ceiling).chroma([np.full((32, 96), 60.0)])[0][16] for ceiling in (30, np.inf)]
+    strength = [np.hypot(*ab.T) for ab in chroma]
+    assert strength[1].max() > 70 and strength[0].max() <= 30 + 1e-3
+    low = strength[1] < 25
+    np.testing.assert_allclose(chroma[0][low], chroma[1][low], atol=1e-3)
+    np.testing.assert_allclose(chroma[0][:, 0] * -45, chroma[0][:, 1] * 60, atol=1e-2)
+
+
+def test_the_ceiling_is_that_of_the_saturated_colors():
+    ab = Colorizer(Painter(), saturation=3, ceiling=40).chroma([np.full((32, 32), 60.0)])[0]
+    np.testing.assert_allclose(np.hypot(ab[..., 0], ab[..., 1]), 40, rtol=1e-5)
+
+
+def test_the_mirror_image_counts_as_much_as_the_photo():
+    painter = Painter(lambda y, x: (40 * x, 20 * y))
+    ab = Colorizer(painter, flip=True).chroma([np.tile(np.linspace(0, 100, 48, dtype="float32"), (32, 1))])[0]
+    # What rises to the right in each view is flat in their mean.
+    np.testing.assert_allclose(ab[..., 0], 20, atol=1e-4)
+    np.testing.assert_allclose(ab[10, 0, 1], 20 * 10.5 / 32, atol=1e-4)
+    np.testing.assert_allclose(painter.inputs[1], painter.inputs[0][:, :, ::-1])
+
+
+@pytest.mark.parametrize("shrink", [1, 4])
+def test_scales_are_averaged_where_they_lie(shrink):
+    painter = Painter(lambda y, x: (40 * y - 20, 40 * x - 20), shrink)
+    l = np.full((96, 144), 60.0)
+    ab = Colorizer(painter, scales=(1.0, 2.0)).chroma([l])[0]
+    assert sorted(plane.shape[1:3] for plane in painter.inputs) == [(32, 48), (64, 96)]
+    y, x = np.mgrid[:96, :144]
+    inner = slice(16, -16)
+    np.testing.assert_allclose(ab[inner, inner, 0], (40 * (y + 0.5) / 96 - 20)[inner, inner], atol=0.05)
+    np.testing.assert_allclose(ab[inner, inner, 1], (40 * (x + 0.5) / 144 - 20)[inner, inner], atol=0.05)
+
+
+def test_the_answers_of_all_scales_count_the_same():
+    painter = Painter()
+    painter.predict_chroma = lambda l, *_: np.full((*l.shape[:3], 2), l.shape[1], "float32")
+    ab = Colorizer(painter, scales=(2.0, 1.0, 4.0)).chroma([np.full((128, 128), 60.0)])[0]
+    np.testing.assert_allclose(ab, (32 + 64 + 128) / 3, rtol=1e-5)
+
+
+def test_a_scale_that_would_enlarge_the_photo_is_left_out():
+    model = Painter()
+    inner = [frame.inner for frame in colorizer.frames(model, 50, 70, (1.5, 1.0, 2.0))]
+    assert inner == [(32, 45), (48, 67)]
+    assert [frame.inner for frame in colorizer.frames(model, 5, 7, (2.0, 1.0))] == [(32, 45)]
+    model.fixed_size = True
+    assert len(colorizer.frames(model, 500, 700, (1.0, 2.0))) == 1
+
+
+def test_a_faded_photo_gets_back_its_black_and_white():
+    l = np.linspace(0, 100, 10_000, dtype="float32").reshape(1, 100, 100, 1)
+    faded = 30 + 0.4 * l
+    restored = ops.convert_to_numpy(colorizer.stretched(faded, *colorizer.tones(faded)))
+    # Between the half percents that may be lost: 4 and 94 are the usual points.
+    assert np.quantile(restored, 0.005) == pytest.approx(4, abs=0.1)
+    assert np.quantile(restored, 0.995) == pytest.approx(94, abs=0.1)
+    assert (np.diff(restored.ravel()) >= 0).all()
+    # An ordinary photo stays as it is, and so do restored ones.
+    for ordinary in (l, restored):
+        np.testing.assert_allclose(colorizer.stretched(ordinary, *colorizer.tones(ordinary)), ordinary, atol=0.02)
+
+
+def test_a_blank_photo_is_not_blown_up():
+    l = np.full((1, 20, 20, 1), 70, "float32") + np.random.default_rng(0).normal(0, 0.5, (1, 20, 20, 1))
+    restored = ops.convert_to_numpy(colorizer.stretched(l.astype("float32"), *colorizer.tones(l.astype("float32"))))
+    assert restored.std() < 3.1 * 0.5
+
+
+def test_only_what_is_asked_for_is_stretched():
+    gray = np.tile(np.linspace(110, 150, 90, dtype="uint8"), (64, 1))
+    seen = {}
+    for stretch in ("none", "network", "photo"):
+        painter = Painter()
+        colored = Colorizer(painter)(gray, stretch=stretch)
+        seen[stretch] = np.ptp(ops.convert_to_numpy(painter.inputs[0])), np.ptp(lab(colored)[..., 0])
+    assert seen["none"][0] == pytest.approx(15.6, abs=1) and seen["none"][1] == pytest.approx(16, abs=1.5)
+    assert seen["network"][0] == pytest.approx(3 * 15.6, abs=3) and seen["network"][1] == pytest.approx(16, abs=1.5)
+    assert seen["photo"][0] > 3 * 15 - 3 and seen["photo"][1] > 40
+    deep = Colorizer(Painter())(gray.astype("uint16") * 257, stretch="photo", saturation=0)
+    restored = Colorizer(Painter())(gray, stretch="photo", saturation=0)
+    assert np.abs(deep / 257 - restored).max() < 1.5
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 9), (9, 1), (33, 47), (300, 4), (4, 3000)])
+def test_an_output_a_quarter_of_the_input_and_every_setting_at_any_size(shape):
+    painter = Painter(shrink=4)
+    painter.stride, painter.size = 32, (64, 64)
+    gray = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+    colorize = Colorizer(painter, flip=True, scales=(1.0, 1.5), stretch="photo", ceiling=50)
+    assert colorize(gray).shape == (*shape, 3)
+    assert all(side % 32 == 0 for l in painter.inputs for side in l.shape[1:3])
+    (ab,) = Colorizer(painter).chroma([gray / 2.55])
+    np.testing.assert_allclose(ab, np.broadcast_to((20, -30), ab.shape), rtol=1e-4)
+
+
+def test_chroma_does_not_bleed_over_a_hard_edge():
+    # The network sees the edge: red where it is dark, blue where it is bright.
+    painter = Painter()
+
+    def predict(l, *_):
+        small = np.asarray(l).reshape(len(l), 16, 4, 16, 4).mean(axis=(2, 4))
+        red = np.clip((80 - small) / 40, 0, 1)[..., None]
+        return red * np.float32((30, 20)) + (1 - red) * np.float32((0, -30))
+
+    painter.predict_chroma, painter.size = predict, (64, 64)
+    l = np.where(np.arange(512) < 200, 40, 80)[None].repeat(512, axis=0)
+    b = Colorizer(painter).chroma([l])[0][256, :, 1]
+    # Linear interpolation would go from 20 to -30 in steps of 2.
+    assert b[199] - b[200] > 25
 
 
 @pytest.mark.parametrize(

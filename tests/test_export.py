@@ -99,6 +99,32 @@ def test_large_photos_are_taken_in_strips(served, model):
     assert np.abs(colored.astype(int) - Colorizer(model)(rgb)).max() <= 3
 
 
+@pytest.fixture
+def dialled():
+    """A network whose output is a quarter of its input, with everything set that can be."""
+    codec = systems.get("rainbownet").codec
+    model = systems.ColorModel(systems.models.eccv16(outputs=codec.outputs, filters=2), codec, (32, 32), 8)
+    model.network.layers[-1].kernel.assign(model.network.layers[-1].kernel * 20)
+    model.defaults = {"temperature": 0.2, "saturation": 1.2, "ceiling": 40, "flip": True, "scales": [1, 2]}
+    model.defaults["stretch"] = "photo"
+    return model
+
+
+@pytest.mark.parametrize("size", [(1, 1), (100, 140), (5, 300)])
+def test_the_graph_goes_by_the_models_own_settings(size, dialled):
+    rgb = photo(*size, 3) // 3 + 80  # faded
+    colored = module._Graph(dialled).color_images(tf.constant(rgb[None]))["colorized"].numpy()[0].astype(int)
+    assert np.abs(colored - Colorizer(dialled)(rgb)).max() <= 3
+    dialled.defaults = {}
+    assert np.abs(colored - Colorizer(dialled)(rgb)).mean() > 5
+
+
+@pytest.mark.slow
+def test_settings_are_in_the_file_too(dialled, tmp_path):
+    difference = export(dialled, tmp_path / "out")
+    assert difference["mean"] < 0.5 and difference["largest"] <= 3
+
+
 SCRIPT = """
 import io, sys
 sys.modules["rainbownet"] = None  # importing it is an error now

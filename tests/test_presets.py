@@ -1,6 +1,8 @@
 """Presets: what ships, and how a model is found."""
 
 import json
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -99,6 +101,68 @@ def test_an_unknown_name_is_told_with_the_names_there_are(shipped):
     for find in (presets.resolve, presets.path):
         with pytest.raises(FileNotFoundError, match="'huge'.*presets: tiny"):
             find("huge")
+
+
+@pytest.fixture
+def hub(folder, monkeypatch):
+    """A Hugging Face Hub that has one preset, someone/tiny."""
+    asked = []
+
+    def snapshot_download(repository):
+        asked.append(repository)
+        if repository != "someone/tiny":
+            raise ConnectionError("404 Client Error:\nRepository Not Found")
+        return str(folder)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", types.SimpleNamespace(snapshot_download=snapshot_download))
+    return asked
+
+
+def test_a_preset_comes_from_the_hub(hub, model, folder):
+    assert presets.resolve("hf://someone/tiny") == folder
+    np.testing.assert_allclose(chroma(presets.load("hf://someone/tiny")), chroma(model), atol=0.05)
+    assert hub == ["someone/tiny"] * 2
+
+
+def test_what_the_hub_has_not_is_told(hub):
+    with pytest.raises(FileNotFoundError, match="hf://someone/huge cannot be had .*: 404 Client Error: Repository Not"):
+        presets.resolve("hf://someone/huge")
+    for address in ("hf://tiny", "hf://a/b/c", "hf://"):
+        with pytest.raises(ValueError, match="expected hf://user/name"):
+            presets.resolve(address)
+    assert hub == ["someone/huge"]
+
+
+def test_without_the_hubs_package_it_is_told_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ValueError, match=r'takes the package huggingface_hub: pip install "rainbownet\[hf\]"'):
+        presets.resolve("hf://someone/tiny")
+
+
+def test_a_colorizer_is_called_by_the_address_it_came_from(hub, shipped):
+    from rainbownet.colorizer import Colorizer
+
+    for preset in ("hf://someone/tiny", "tiny"):
+        assert Colorizer.from_preset(preset).name == Colorizer.load(preset).name == preset
+
+
+def test_a_preset_brings_how_it_colors_by_default(model, tmp_path):
+    from rainbownet.colorizer import Colorizer
+
+    model = presets.color_model.in_float32(model)
+    model.defaults = {"flip": True, "saturation": 1.2}
+    presets.save_preset(model, tmp_path / "dialled")
+    settings = Colorizer.from_preset(tmp_path / "dialled").settings
+    assert (settings.flip, settings.saturation, settings.stretch) == (True, 1.2, "none")
+
+
+def test_cards_and_notices_stay_when_weights_are_saved_again(model, tmp_path):
+    presets.save_preset(model, tmp_path / "kept")
+    for name in ("README.md", "NOTICE", "LICENSE"):
+        (tmp_path / "kept" / name).write_text(name)
+    presets.save_preset(model, tmp_path / "kept")
+    assert [(tmp_path / "kept" / name).read_text() for name in ("NOTICE", "LICENSE")] == ["NOTICE", "LICENSE"]
+    presets.load_preset(tmp_path / "kept")
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "folder"])
