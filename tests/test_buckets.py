@@ -72,6 +72,17 @@ def test_soft_targets_far_outside_are_finite():
     np.testing.assert_allclose(np.sum(shares), 1, atol=1e-5)
 
 
+@pytest.mark.parametrize("channels", [2, 3])
+def test_a_palette_assigns_the_nearest_color(channels):
+    random = np.random.default_rng(0)
+    palette, colors = buckets.Palette(random.random((32, channels))), random.random((5000, channels))
+    distances, nearest = NearestNeighbors(n_neighbors=1).fit(palette.centers).kneighbors(colors)
+    assigned = np.asarray(palette.assign(colors.reshape(50, 100, channels))).ravel()
+    own = np.linalg.norm(palette.centers[assigned] - colors, axis=-1)
+    np.testing.assert_allclose(own, distances[:, 0], atol=1e-3)
+    assert (assigned == nearest[:, 0]).mean() > 0.999
+
+
 def test_restored_bit_for_bit():
     grid = buckets.Buckets(np.random.default_rng(1).normal(size=(9, 2)) * 40)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(grid))

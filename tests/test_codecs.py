@@ -4,8 +4,21 @@ import pytest
 from keras import ops
 
 from rainbownet import color
-from rainbownet.buckets import ab_112, ab_313
-from rainbownet.codecs import BucketCodec, RegressionCodec
+from rainbownet.buckets import Palette, ab_112, ab_313
+from rainbownet.codecs import BucketCodec, ClusteredRGB, FrequentUV, PaletteCodec, RegressionCodec, UVCodec
+
+# What a codec of each kind may look like; of the buckets, one is gray.
+UV = UVCodec(Palette([[0, 0], [0.1, -0.2], [-0.3, 0.1], [0.05, 0.3]]), temperature=0.5)
+PALETTE = Palette([[0, 0, 0], [1, 1, 1], [0.8, 0.1, 0.2], [0.1, 0.3, 0.9], [0.2, 0.7, 0.1]])
+RGB = PaletteCodec(PALETTE, weights="rec601")
+CODECS = [
+    BucketCodec(ab_313(), 5, 4.0, 0.5),
+    RegressionCodec(110.0),
+    RegressionCodec(255.0, -128.0),
+    UV,
+    RGB,
+    PaletteCodec(PALETTE, ordinal=True, temperature=0.3),
+]
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +80,107 @@ def test_regression_gives_back_what_it_took(photos):
     np.testing.assert_allclose(codec.decode(target), color.rgb_to_lab(photos)[..., 1:], atol=1e-4)
 
 
-@pytest.mark.parametrize("codec", [BucketCodec(ab_313(), 5, 4.0, 0.5), RegressionCodec(110.0)])
+@pytest.mark.parametrize("codec", CODECS)
 def test_restored_bit_for_bit(codec):
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(codec))
     assert again.get_config() == codec.get_config()
+
+
+def test_colornets_targets_are_a_sigmoids(photos):
+    """(ab + 128) / 255, from 0 to 1."""
+    _, target = RegressionCodec(255.0, -128.0).encode(photos)
+    ab = ops.convert_to_numpy(color.rgb_to_lab(photos))[..., 1:]
+    np.testing.assert_allclose(target, (ab + 128) / 255, atol=1e-5)
+    np.testing.assert_allclose(RegressionCodec(255.0, -128.0).decode(target), ab, atol=1e-3)
+
+
+@pytest.mark.parametrize("codec", [UV, RGB, PaletteCodec(PALETTE)])
+def test_of_a_gray_photo_all_see_the_same_in_both_ways(codec):
+    gray = np.arange(256, dtype="uint8").reshape(1, 16, 16, 1).repeat(3, -1)
+    x, _ = codec.encode(gray / np.float32(255))
+    np.testing.assert_allclose(codec.input_from_l(color.luminance(gray)), x, atol=1e-4)
+
+
+@pytest.mark.parametrize("codec", [UV, RGB])
+def test_tables_of_other_spaces_agree_with_the_formulas(codec, photos):
+    x, target = (ops.convert_to_numpy(value) for value in codec.encode(photos))
+    x_formula, target_formula = (ops.convert_to_numpy(value) for value in codec.encode(photos / np.float32(255)))
+    np.testing.assert_allclose(x, x_formula, atol=1e-4)
+    np.testing.assert_array_equal(target, target_formula)
+    np.testing.assert_array_equal(codec.classify(photos), target)
+
+
+def test_the_documents_gray_is_its_formula():
+    """0.21 R + 0.72 G + 0.007 B over 255, which leaves white at 0.937."""
+    x, _ = PaletteCodec(PALETTE).encode(np.float32([[[[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 1]]]]))
+    np.testing.assert_allclose(x[0, 0, :, 0], [0.21, 0.72, 0.007, 0.937], atol=1e-6)
+
+
+def test_uv_becomes_the_ab_of_that_luminance(photos):
+    """Of a pixel whose gray is known to be its Y, UV gives back the very colour."""
+    rgb = photos / np.float32(255)
+    yuv = ops.convert_to_numpy(color.rgb_to_yuv(rgb))
+    l_of_y = color.luminance(yuv[..., :1].repeat(3, -1))
+    # Logits so sure of one bin that the mean is its center.
+    codec = UVCodec(Palette(yuv[0, 0, :2, 1:]))
+    logits = np.float32([[[[1000, 0], [0, 1000]]]])
+    ab = codec.decode(logits, 1, np.asarray(l_of_y)[:1, :1, :2])
+    np.testing.assert_allclose(ab[0, 0], color.rgb_to_lab(rgb[0, 0, :2])[:, 1:], atol=0.02)
+    with pytest.raises(ValueError, match="give `l` to decode"):
+        codec.decode(logits)
+
+
+def test_uv_of_a_smaller_output_takes_the_averaged_luminance():
+    logits = np.random.default_rng(0).normal(size=(1, 2, 2, 4)).astype("float32")
+    l = np.float32([20, 40, 60, 80]).reshape(1, 2, 2, 1)
+    fine = l.repeat(4, 1).repeat(4, 2) + np.tile(np.float32([-3, 3]), 4).reshape(1, 1, 8, 1)
+    np.testing.assert_allclose(UV.decode(logits, l=fine), UV.decode(logits, l=l), atol=1e-3)
+
+
+def test_a_palette_gives_its_own_colors_and_their_ab():
+    logits = 100 * np.eye(5, dtype="float32")[None, None]
+    np.testing.assert_allclose(RGB.colors(logits)[0, 0], PALETTE.centers)
+    np.testing.assert_allclose(RGB.decode(logits)[0, 0], color.rgb_to_lab(PALETTE.centers)[:, 1:], atol=1e-4)
+    # At temperature 1, the mean is taken in RGB: of black and white, gray.
+    even = np.float32([[[[0, 0, -1000, -1000, -1000]]]])
+    np.testing.assert_allclose(RGB.colors(even, 1)[0, 0, 0], [0.5, 0.5, 0.5], atol=1e-6)
+
+
+def test_an_ordinal_palette_means_the_colors_by_their_place():
+    """int(4 sigmoid(z)) for 5 colours: 0 below logit(1/4), 1 from there to 0, ..., 3 above logit(3/4)."""
+    codec = PaletteCodec(PALETTE, ordinal=True)
+    assert codec.outputs == 1
+    z = np.float32([-9, -1.2, -1.0, -0.1, 0.1, 1.0, 1.2, 9]).reshape(1, 1, 8, 1)
+    np.testing.assert_allclose(codec.colors(z)[0, 0], PALETTE.centers[[0, 0, 1, 1, 2, 2, 3, 3]])
+
+
+def test_the_most_frequent_bins_are_chosen_in_a_stream():
+    # Three colours, 5, 3 and 2 times in each of four photos; and a different one in each photo.
+    colors = np.float32([[0.9, 0.2, 0.1], [0.1, 0.6, 0.2], [0.5, 0.5, 0.5]])
+    rows = np.repeat(colors, [5, 3, 2], axis=0)
+    photos = [np.concatenate([rows, np.float32([[0.1, 0.2 * i, 0.9]])]).reshape(1, 1, 11, 3) for i in range(4)]
+    fit = FrequentUV(3)
+    centers = fit.fit(np.uint8(photo * 255) for photo in photos).buckets.centers
+    uv = ops.convert_to_numpy(color.rgb_to_yuv(np.uint8(colors * 255)))[:, 1:]
+    # Each within its cell, whose side is a 64th of the range of V.
+    assert np.abs(centers - uv).max() <= 1.23 / 64 / 2 + 1e-6
+    np.testing.assert_allclose(centers[2], 0, atol=1e-7)
+    with pytest.raises(ValueError, match="fall into 7 cells only"):
+        FrequentUV(8).fit(np.uint8(photo * 255) for photo in photos)
+
+
+def test_a_palette_is_clustered_in_a_stream(monkeypatch):
+    from rainbownet.buckets import ColorClusters
+
+    monkeypatch.setattr(ColorClusters, "_SAMPLE", 500)
+    rng = np.random.default_rng(0)
+    true = np.float32([[220, 40, 40], [40, 200, 60], [40, 60, 210], [230, 220, 60]])
+    stream = (np.uint8(true[rng.integers(0, 4, (2, 8, 8))] + rng.normal(0, 5, (2, 8, 8, 3))) for _ in range(20))
+    centers = ClusteredRGB(4).fit(stream).buckets.centers * 255
+    distances = np.linalg.norm(centers[:, None] - true, axis=-1)
+    assert sorted(distances.argmin(1)) == [0, 1, 2, 3] and distances.min(1).max() < 3
+    with pytest.raises(ValueError, match="2 different colors only"):
+        ClusteredRGB(3).fit([np.uint8([[[[0, 0, 0], [255, 255, 255]]]])])
 
 
 def test_encode_compiles(codec, photos):
@@ -89,3 +199,5 @@ def test_user_mistakes_are_told(codec):
         codec.decode(np.zeros((1, 1, 1, 112), "float32"), -1)
     with pytest.raises(ValueError, match="in 1..112"):
         BucketCodec(ab_112(), neighbors=0)
+    with pytest.raises(ValueError, match="document, rec601; received 'mean'"):
+        ClusteredRGB(weights="mean")

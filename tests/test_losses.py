@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from rainbownet.losses import WeightedCrossentropy
+from rainbownet.losses import ClassCrossentropy, LabelDistance, WeightedCrossentropy
 
 
 @pytest.fixture
@@ -97,3 +97,37 @@ def test_serialized_and_restored(rng):
 def test_weights_of_another_length_are_refused():
     with pytest.raises(ValueError, match="5 weights for logits over 4 buckets"):
         WeightedCrossentropy(np.ones(5))(np.zeros((1, 1, 1), int), np.zeros((1, 1, 1, 4), "float32"))
+
+
+def test_the_kind_of_photo_weighs_alpha():
+    """softmax of (0, log 3) is (1/4, 3/4)."""
+    loss = ClassCrossentropy(1 / 300)
+    value = float(loss(np.array([0, 1]), np.array([[0, np.log(3)]] * 2, "float32")))
+    np.testing.assert_allclose(value, (np.log(4) + np.log(4 / 3)) / 2 / 300, rtol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.alpha == 1 / 300 and float(again(np.array([0]), np.float32([[0, 0]]))) > 0
+
+
+def test_label_distance_by_hand():
+    """The document's formula for 32 labels; sigmoid(0) is 1/2, and int(15.5) is 15."""
+    loss = LabelDistance(32)
+    outputs = np.float32([0, 0, 50, -50]).reshape(1, 2, 2, 1)
+    labels = np.array([[[15, 3], [30, 7]]])
+    np.testing.assert_allclose(loss.call(labels, outputs), [[[0, 12], [1, 7]]], atol=1e-5)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.labels == 32
+
+
+def test_label_distance_goes_straight_through_int():
+    """d |label - 31 sigmoid(z)| / dz at z = 0 is 31 / 4, toward the label."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow
+
+        outputs = tensorflow.Variable(np.zeros((1, 1, 2, 1), "float32"))
+        with tensorflow.GradientTape() as tape:
+            value = ops.sum(LabelDistance(32).call(np.array([[[3, 20]]]), outputs))
+        gradient = tape.gradient(value, outputs)
+    else:
+        jax = pytest.importorskip("jax")
+        gradient = jax.grad(lambda z: LabelDistance(32).call(np.array([[[3, 20]]]), z).sum())(np.zeros((1, 1, 2, 1)))
+    np.testing.assert_allclose(np.ravel(gradient), [31 / 4, -31 / 4], rtol=1e-5)

@@ -9,7 +9,7 @@ from rainbownet import color
 from rainbownet.buckets import ab_112
 from rainbownet.codecs import BucketCodec, RegressionCodec
 from rainbownet.data.files import find_photos
-from rainbownet.data.pipeline import middle_square, training_batches, validation_batches
+from rainbownet.data.pipeline import middle_square, padded_square, squares, training_batches, validation_batches
 
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.data compiles with TensorFlow")
 
@@ -106,3 +106,33 @@ def test_targets_of_a_smaller_output_are_of_the_averaged_photo(tmp_path, codec):
     mean = codec.buckets.assign(color.rgb_to_lab(np.uint8([120, 40, 120]))[1:])
     assert (target == int(mean)).all()
     np.testing.assert_allclose(l[0], color.luminance(picture), atol=1e-3)
+
+
+def test_a_padded_square_holds_the_whole_photo_on_white():
+    picture = np.zeros((10, 30, 3), "uint8")
+    stream = io.BytesIO()
+    Image.fromarray(picture).save(stream, "PNG")
+    square = padded_square(stream.getvalue(), 12)
+    assert square.shape == (12, 12, 3)
+    assert (square[4:8] == 0).all() and (square[:4] == 255).all() and (square[8:] == 255).all()
+
+
+def test_the_frame_holds_for_training_validation_and_counting(photos, codec):
+    # Photos of 24x16 and more, all darker than white, which the last row of a padded one is.
+    for data in (
+        training_batches(photos, codec, 16, 7, frame="pad"),
+        validation_batches(photos, codec, 16, 7, frame="pad"),
+    ):
+        ((l, _),) = read(data, 1)
+        np.testing.assert_allclose(l[:, -1], 100, atol=1e-2)
+        assert (l[:, 8] < 99).all()
+    counted = list(squares(photos, 16, "pad", batch=4))
+    assert [len(rgb) for rgb in counted] == [4, 3] and (counted[0][:, -1] == 255).all()
+
+
+def test_labels_stay_with_their_photo(photos, codec):
+    for _, target in training_batches(photos, codec, 16, 4, labels=range(7)).take(3):
+        # The photos' colours tell which they are: from green to red.
+        rgb = np.uint8([(30 * i, 255 - 30 * i, 128) for i in np.asarray(target["class"])])
+        expected = codec.buckets.assign(color.rgb_to_lab(rgb)[:, 1:])
+        np.testing.assert_array_equal(np.asarray(target["color"])[:, 0, 0], expected)

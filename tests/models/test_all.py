@@ -45,6 +45,43 @@ def test_every_network_is_checked():
     assert set(models.__all__) <= TOYS.keys()
 
 
+# Convolutions (transposed ones among them), dense layers and normalizations, added up as the documents list them.
+LAYERS = {
+    # 8 of the encoder; 4 pairs of the decoder and the logits.
+    "rainbownet_plain": (8 + 4 * 2 + 1, 0, 0),
+    # 8, the fusion's two halves, 12; 4 normalizations in the encoder, 3 in the decoder.
+    "rainbownet_fusion": (8 + 1 + 12, 1, 4 + 3),
+    "rainbownet_without_fusion": (8 + 12, 0, 4 + 3),
+    "rainbownet_baseline": (0, 2, 0),
+    # 4 cells down, the bottom, 3 cells up and the output's: two normalized convolutions each; and the logits.
+    "color_unet": (2 * (4 + 1 + 3 + 1) + 1, 0, 2 * (4 + 1 + 3 + 1)),
+    "color_unet_batch": (2 * (4 + 1 + 3 + 1) + 1, 0, 2 * (4 + 1 + 3 + 1)),
+    # Low-level, mid-level, global, fusion, regressor; 3 dense layers of the global path and the fusion's half. All are
+    # normalized but the last one; the fusion's halves together.
+    "colornet": (6 + 2 + 4 + 1 + 5, 3 + 1, 6 + 2 + 4 + 3 + 1 + 4),
+    "colornet_classes": (6 + 2 + 4 + 1 + 5, 3 + 1 + 2, 6 + 2 + 4 + 3 + 1 + 4 + 1),
+    "colornet_local": (6 + 2 + 1 + 5, 0, 6 + 2 + 1 + 4),
+    # conv1, 4 blocks of two and a projection, all normalized; 4 normalized ones up and the last.
+    "resnet18": (1 + 4 * 2 + 1 + 4 + 1, 0, 1 + 4 * 2 + 1 + 4),
+    "resnet18_imagenet": (1 + 4 * 2 + 1 + 4 + 1, 0, 1 + 4 * 2 + 1 + 4),
+    "dropout_cnn": (3, 2, 0),
+    "dropout_cnn_dense": (1, 2, 0),
+    # Blocks 1 to 7, each normalized at its end; block 8.
+    "eccv16": (2 + 2 + 3 + 3 + 3 + 3 + 3 + 4, 0, 7),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_layers_are_those_of_the_documents(name):
+    kinds = (
+        (keras.layers.Conv2D, keras.layers.Conv2DTranspose),
+        keras.layers.Dense,
+        (keras.layers.BatchNormalization, keras.layers.GroupNormalization),
+    )
+    network = build(name)
+    assert tuple(sum(isinstance(layer, kind) for layer in network.layers) for kind in kinds) == LAYERS[name]
+
+
 def test_shapes_follow_the_input(name, precision):
     shrunk = TOYS[name][2]
     network = build(name)
