@@ -18,7 +18,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import time
 import zipfile
 from pathlib import Path, PurePosixPath
@@ -34,11 +33,10 @@ from rainbownet import color, evaluation
 from rainbownet.codecs import RegressionCodec
 from rainbownet.color_model import in_float32, load
 from rainbownet.data.audit import audit
+from rainbownet.data.embeddings import embed_photos, embeddings_folder
 from rainbownet.data.files import find_photos, write_atomically
-from rainbownet.data.photos import decode_rgb
 from rainbownet.data.pipeline import squares, training_batches, validation_batches
 from rainbownet.data.splits import split
-from rainbownet.embedding import EmbeddingCache
 from rainbownet.priors import ColorPrior
 
 CHECKPOINT_MINUTES = 4.0
@@ -120,8 +118,8 @@ def train(
     splits = _photos(roots, out, recipe.size, workers, console)
     embeddings = {name: None for name in splits}
     if system.embedder is not None:
-        cache = EmbeddingCache(_beside(roots[0], out), system.embedder)
-        embeddings = {name: cache.embed(found, _luminance) for name, found in splits.items()}
+        folder = embeddings_folder(roots[0], out)
+        embeddings = {name: embed_photos(found, system.embedder, folder) for name, found in splits.items()}
     labels = _labels(splits) if system.alpha else {name: None for name in splits}
     batches = max(1, math.ceil(len(splits["train"]) / recipe.batch))
     limits = _Limits(
@@ -534,17 +532,6 @@ def _metrics(system):
 
 def _listed(roots):
     return [str(root) for root in (roots if isinstance(roots, (list, tuple)) else [roots])]
-
-
-def _beside(photos, out):
-    """Where embeddings are kept: beside the photos, for all runs; within the run where that cannot be written to."""
-    photos = Path(photos)
-    folder = photos if photos.is_dir() else photos.parent
-    return (folder if os.access(folder, os.W_OK) else out) / ".rainbownet"
-
-
-def _luminance(data):
-    return ops.convert_to_numpy(color.luminance(decode_rgb(data, 299)))
 
 
 def _write_strip(rows, path):
