@@ -32,6 +32,7 @@ _SUBMODULES = (
     "models",
     "color_model",
     "systems",
+    "damage",
     "data",
     "evaluation",
     "presets",

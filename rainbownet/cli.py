@@ -33,6 +33,8 @@ class _Group(TyperGroup):
             raise typer.Exit(1) from error
 
 
+_EXAMPLES = 6  # of the best, of the median and of the worst photos, on the page of an evaluation
+
 app = typer.Typer(cls=_Group, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 _Model = Annotated[str, typer.Argument(help="A .keras file, the folder of a run or of a preset, or a preset's name.")]
@@ -197,19 +199,46 @@ def evaluate(
     photos: _Photos,
     size: Annotated[int | None, typer.Option(help="Short side of the photos; the training's by default.")] = None,
     temperature: _Temperature = None,
-    out: Annotated[Path | None, typer.Option("--json", help="Also write everything to this file.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("-o", "--out", help="Folder to write results.json, photos.csv and report.html to."),
+    ] = None,
+    damage: Annotated[
+        bool, typer.Option("--damage", help="Also on the same photos faded, blurred, grainy and so on.")
+    ] = False,
+    lpips: Annotated[bool, typer.Option("--lpips", help="Also LPIPS, by the package lpips and its weights.")] = False,
+    fid: Annotated[
+        str | None,
+        typer.Option(metavar="WEIGHTS", help="Also a FID: imagenet, or a weights file of InceptionResNetV2."),
+    ] = None,
 ):
     """Measure a model on colour photos that it was not trained on, beside three ways of doing nothing."""
     found = [photo for root in photos for photo in find_photos(root)]
+    if out is not None:
+        _check_folder(out)
     _start_keras()
     from rainbownet import evaluation, presets
 
-    loaded = presets.load(model)
-    result = evaluation.evaluate(loaded, found, size=size, temperature=temperature, embed=loaded.embedder)
-    if out is not None:
-        result.to_json(out)
+    result = evaluation.evaluate(
+        presets.load(model),
+        found,
+        size=size,
+        temperature=temperature,
+        damage=damage,
+        lpips=evaluation.Lpips() if lpips else None,
+        features=evaluation.InceptionFeatures(fid) if fid else None,
+        examples=_EXAMPLES if out is not None else 0,
+    )
     _print(result.table())
+    _print(result.gains_table())
+    if damage:
+        _print(result.damage_table())
     typer.echo(evaluation.verdict(result))
+    if out is not None:
+        result.to_json(out / "results.json")
+        result.to_csv(out / "photos.csv")
+        evaluation.write_page(result, out / "report.html")
+        typer.echo(f"Wrote results.json, photos.csv and report.html to {out}.")
 
 
 @app.command()

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import re
+import sys
 import tarfile
 
 import numpy as np
@@ -347,19 +348,34 @@ def test_dials_below_zero_are_a_wrong_use(dial, colorize, tmp_path):
     assert colorize(tmp_path / "a.png", dial, "-1").exit_code == 2
 
 
-def test_evaluate_prints_table_protocol_and_verdict(run, model, tmp_path):
+def test_evaluate_prints_tables_and_verdict_and_writes_files(run, model, tmp_path):
     for i in range(3):
         save(tmp_path / "photos" / f"{i}.png", photo(40, 48, i))
-    result = run("evaluate", model, tmp_path / "photos", "--size", "32", "--json", tmp_path / "report.json")
+    out = tmp_path / "report"
+    result = run("evaluate", model, tmp_path / "photos", "--size", "40", "--damage", "--out", out)
     assert result.exit_code == 0, result.output
-    for text in ("PSNR", "best single color", "3 photos; short side 32", "On 3 photos"):
-        assert text in result.stdout
-    assert json.loads((tmp_path / "report.json").read_text())["protocol"]["photos"] == 3
+    for text in ("PSNR", "best single color", "3 photos; short side 40", "saw 32 x 32", "JPEG-crushed", "On 3 photos"):
+        assert text in " ".join(result.stdout.split())
+    assert json.loads((out / "results.json").read_text())["protocol"]["photos"] == 3
+    assert (out / "photos.csv").read_text().startswith("name,height,width,")
+    assert (out / "report.html").read_text().count("data:image/jpeg") == 3 * 3 + 6 * 2
 
 
-def test_evaluate_tells_a_size_that_does_not_suit(run, model, tmp_path):
+def test_evaluate_alone_writes_nothing(run, model, tmp_path):
+    save(tmp_path / "photos" / "a.png", photo(40, 48))
+    assert run("evaluate", model, tmp_path / "photos").exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+def test_evaluate_tells_what_is_missing(run, model, tmp_path, monkeypatch):
     save(tmp_path / "a.png", photo(40, 48))
-    assert "must be a multiple of 8" in mistake(run("evaluate", model, tmp_path / "a.png", "--size", "33"))
+    assert "8 pixels or more; received 4" in mistake(run("evaluate", model, tmp_path / "a.png", "--size", "4"))
+    monkeypatch.setitem(sys.modules, "lpips", None)
+    assert "pip install 'rainbownet[lpips]'" in mistake(run("evaluate", model, tmp_path / "a.png", "--lpips"))
+    assert "none.h5 is no file" in mistake(run("evaluate", model, tmp_path / "a.png", "--fid", "none.h5"))
+    assert "choose another output folder" in mistake(
+        run("evaluate", model, tmp_path / "a.png", "--out", tmp_path / "a.png")
+    )
 
 
 def test_export_tells_the_difference(run, model, tmp_path, monkeypatch):
