@@ -28,28 +28,31 @@ def measure(arguments):
         for i in range(2 if arguments.quick else 5):
             photo.save(folder / "photos" / f"{i}.jpg", quality=92)
         _, output = bench.child(
-            "-m", "benchmarks.colorize", "--child", arguments.model or _untrained(folder, arguments.quick),
+            "-m", "benchmarks.colorize", "--child", arguments.model or _model(folder, arguments.quick),
             folder / "photos", folder / "out",
         )  # fmt: skip
     result = json.loads(output.splitlines()[-1])
     stages, processor = ({stage: min(times) for stage, times in result[key].items()} for key in ("wall", "processor"))
     total = sum(stages.values())
-    aims = {} if arguments.quick else {"memory": ("<=", 1.5), "other": ("<=", 50)}
+    aims = {} if arguments.quick else {"memory": ("<=", 1.5), "time": ("<=", 3), "other": ("<=", 50)}
     return [
         bench.Row(f"peak memory, {width} x {height}", result["peak"] / 1e9, "GB", aims.get("memory")),
         *(bench.Row(f"time: {stage}", seconds, "s") for stage, seconds in stages.items()),
-        bench.Row("time: in all, without imports and loading the model", total, "s"),
+        bench.Row("time: in all, without imports and loading the model", total, "s", aims.get("time")),
         bench.Row("other work's share of it", 100 * stages["other work"] / total, "%", aims.get("other")),
-        bench.Row("its share of processor time", 100 * processor["other work"] / sum(processor.values()), "%"),
+        bench.Row("processor time in all, on a busy machine the better measure", sum(processor.values()), "s"),
+        bench.Row("other work's share of processor time", 100 * processor["other work"] / sum(processor.values()), "%"),
     ]
 
 
-def _untrained(folder, small):
-    """Without weights that mean something the network takes as long."""
-    from rainbownet import systems
+def _model(folder, quick):
+    """The default model; where little is to be done, an untrained one, which is there also where no preset is."""
+    from rainbownet import presets, systems
 
+    if not quick:
+        return presets.DEFAULT
     path = folder / "untrained.keras"
-    systems.get("rainbownet", size=128, filters=2 if small else 64).model().save(path)
+    systems.get("rainbownet", size=128, filters=2).model().save(path)
     return path
 
 
@@ -99,7 +102,7 @@ def _clocks():
 
 def add_arguments(parser):
     """Adds the arguments of this benchmark."""
-    parser.add_argument("--model", help="preset, .keras file or folder of a run; an untrained RainbowNet by default")
+    parser.add_argument("--model", help="preset, .keras file or folder of a run; the default preset if none is given")
 
 
 if __name__ == "__main__":
