@@ -34,6 +34,7 @@ _SUBMODULES = (
     "systems",
     "damage",
     "data",
+    "upsampling",
     "evaluation",
     "presets",
     "colorizer",
