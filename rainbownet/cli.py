@@ -136,7 +136,9 @@ def colorize(
 
 @app.command()
 def train(
-    system: Annotated[str, typer.Argument(help="rainbownet, color_unet, colornet, resnet18, dropout_cnn or eccv16.")],
+    system: Annotated[
+        str, typer.Argument(help="rainbownet, color_unet, colornet, resnet18, dropout_cnn, eccv16 or lite_unet.")
+    ],
     photos: _Photos,
     out: Annotated[Path, typer.Option(help="Folder of the run; one that was interrupted is resumed.")],
     epochs: Annotated[int | None, typer.Option(help="Passes over the photos; the system's by default.")] = None,
