@@ -89,15 +89,29 @@ def ssim_against(rgb, moments):
     rgb = np.asarray(rgb, "float32")
     truth, truth_mean, truth_variance = moments
     mean = _windows(rgb)
-    product = mean * truth_mean
     c1, c2 = np.float32((0.01 * 255) ** 2), np.float32((0.03 * 255) ** 2)
     # Variance and covariance of a sample.
     sample = np.float32(SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1))
-    covariance = _windows(rgb * truth) - product
-    squares = mean * mean
-    variances = _windows(rgb * rgb) - squares + truth_variance
-    similar = (2 * product + c1) * (2 * sample * covariance + c2)
-    similar /= (squares + truth_mean * truth_mean + c1) * (sample * variances + c2)
+    # In place, as most of the time would go into making arrays.
+    product = mean * truth_mean
+    similar = _windows(rgb * truth)
+    similar -= product
+    similar *= 2 * sample
+    similar += c2
+    product *= 2
+    product += c1
+    similar *= product
+    mean *= mean
+    np.multiply(rgb, rgb, out=product)
+    variances = _windows(product)
+    variances -= mean
+    variances += truth_variance
+    variances *= sample
+    variances += c2
+    mean += np.multiply(truth_mean, truth_mean, out=product)
+    mean += c1
+    variances *= mean
+    similar /= variances
     # Only windows that lie in the photo whole.
     border = SSIM_WINDOW // 2
     return similar[..., border:-border, border:-border, :].mean(axis=(-3, -2, -1), dtype="float64")

@@ -55,6 +55,8 @@ _CASTS = (
 _BY_PIXEL = ("ab_distance", "ciede2000", "bucket_accuracy")
 _BY_PHOTO = ("psnr", "ssim", "colorfulness", "truth_colorfulness")
 
+_STRIP = 8192  # pixels at a time for CIEDE2000, whose many planes then stay in the cache: twice as fast
+
 _SAMPLES = 100  # bootstrap samples at a time: those of 10,000 photos then take 8 MB
 
 
@@ -140,6 +142,9 @@ class Measures:
             distance = figures.ab_distance(ab[i], truth.ab[i])
             area = figures.THRESHOLDS - figures.error_steps(distance)
             squared = float(np.mean(np.square(rgb.astype("int32") - truth.rgb[i])))
+            rows = max(1, _STRIP // rgb.shape[1])
+            strips = [slice(start, start + rows) for start in range(0, len(rgb), rows)]
+            difference = [figures.ciede2000(seen[part], truth.ab[i][part]).sum(dtype="float64") for part in strips]
             areas = np.bincount(truth.bucket[i].ravel(), area.ravel(), len(balance_buckets()))
             sums = {
                 **statistics,
@@ -151,7 +156,7 @@ class Measures:
                 "psnr": min(figures.decibel(squared), figures.PSNR_LIMIT),
                 "ssim": figures.ssim_against(rgb, moments) if min(rgb.shape[:2]) >= figures.SSIM_WINDOW else math.nan,
                 "ab_distance": distance.sum(dtype="float64"),
-                "ciede2000": figures.ciede2000(seen, truth.ab[i]).sum(dtype="float64"),
+                "ciede2000": sum(difference),
                 "bucket_accuracy": np.count_nonzero(right[i]),
                 "colorfulness": figures.colorfulness(rgb),
                 **({} if top5 is None else {"top5": top5[i]}),

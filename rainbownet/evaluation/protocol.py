@@ -242,7 +242,7 @@ class _Places:
         Returns:
             (batch, 2) int: so many places, and all places.
         """
-        return self._counted(self._within(output))
+        return self._counted(self._within(output), lambda logits: logits)
 
     def nearest_five(self, ab):
         """Says the same of a guess that has no likelihoods: its five are the buckets nearest to its colours.
@@ -257,7 +257,8 @@ class _Places:
             return None
         centers = self._codec.buckets.centers
         # Less than half the squared distance by what is the same for all buckets of a place.
-        return self._counted(self._averaged(ab) @ centers.T - np.square(centers).sum(axis=-1) / 2)
+        half = np.square(centers).sum(axis=-1) / 2
+        return self._counted(self._averaged(ab), lambda colors: colors @ centers.T - half)
 
     def _averaged(self, photos):
         """The mean of (batch, height, width, n) at each place, float32."""
@@ -279,13 +280,16 @@ class _Places:
         )
         return places[:, :rows, :columns]
 
-    def _counted(self, scores):
-        truth = self._truth[..., None]
-        own = np.take_along_axis(scores, truth, axis=-1)
-        # Of buckets that score alike the first come first.
-        ahead = (scores > own) | ((scores == own) & (np.arange(scores.shape[-1]) < truth))
-        right = np.count_nonzero(ahead, axis=-1) < 5
-        return np.stack([np.count_nonzero(right, axis=(1, 2)), np.full(len(right), right[0].size)], axis=-1)
+    def _counted(self, places, score):
+        counts = []
+        for photo, truth in zip(places, self._truth, strict=True):  # one at a time, which the cache holds
+            scores, truth = score(photo.reshape(-1, photo.shape[-1])), truth.reshape(-1, 1)
+            own = np.take_along_axis(scores, truth, axis=-1)
+            # Of buckets that score alike the first come first.
+            ahead = np.count_nonzero(scores > own, axis=-1)
+            ahead += np.count_nonzero((scores == own) & (np.arange(scores.shape[-1]) < truth), axis=-1)
+            counts.append((np.count_nonzero(ahead < 5), len(truth)))
+        return np.array(counts)
 
 
 def _check(model, size, crop):
