@@ -1,0 +1,61 @@
+"""A run becomes a preset whose settings were chosen on its validation photos."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from data_prep import make_preset
+from rainbownet import presets, systems, training
+
+pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="trains through tf.data")
+
+
+def test_a_run_becomes_a_preset_with_a_card(tmp_path):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(80):
+        rgb = rng.integers(0, 256, (5, 6, 3)).astype("uint8")
+        Image.fromarray(rgb).resize((48, 40)).save(photos / f"{i}.png")
+    training.train(systems.get("rainbownet", size=32, filters=2, batch=8), photos, tmp_path / "run", steps=2)
+    notes = tmp_path / "notes.json"
+    text = {"description": "A toy.", "data": "Noise.", "machine": "a toy", "commands": ["make toy"], "limits": ["All."]}
+    notes.write_text(json.dumps(text))
+    folder = tmp_path / "toy"
+    make_preset.main([str(tmp_path / "run"), str(folder), "--held-out", str(photos), "--notes", str(notes)])
+
+    model, metadata = presets.load_preset(folder), json.loads((folder / "metadata.json").read_text())
+    chosen = [row["setting"] for row in metadata["settings"] if row["chosen"]]
+    assert [name for setting in chosen for name in setting] == ["scales", "temperature", "saturation", "flip"]
+    wanted = {name: value for setting in chosen for name, value in setting.items()}
+    assert json.loads(json.dumps(model.defaults)) == wanted
+    (figures,) = metadata["evaluation"].values()
+    assert figures["protocol"]["photos"] == 80
+    card = (folder / "README.md").read_text()
+    row = figures["rows"]["model"]
+    assert f"| model | {row['psnr']:.2f} | {row['auc']:.1f} | {row['auc_balanced']:.1f} |" in card
+    assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
+    assert card.count("(chosen)") == 4
+
+
+def found(*rows):
+    return [dict(zip(("setting", "vividness", "auc", "auc_balanced"), row, strict=True)) for row in rows]
+
+
+def test_the_setting_that_stays_has_the_highest_sum_of_both_auc():
+    rows = found(("a", 0.9, 87.0, 66.0), ("b", 0.8, 88.0, 65.5), ("c", 1.0, 86.0, 66.5))
+    assert make_preset.best_of(rows)["setting"] == "b"
+
+
+def test_what_is_too_pale_or_too_strong_does_not_stay():
+    rows = found(("pale", 0.6, 89.0, 66.0), ("right", 0.8, 86.0, 64.0), ("strong", 1.3, 87.0, 68.0))
+    assert make_preset.best_of(rows)["setting"] == "right"
+
+
+def test_what_costs_time_must_be_worth_it():
+    rows = found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.1, 66.1))
+    assert make_preset.best_of(rows)["setting"] is True
+    assert make_preset.best_of(rows, worth=0.25)["setting"] is False
