@@ -8,7 +8,7 @@ from rich.progress import track
 
 from benchmarks import bench
 
-NAMES = ("encode", "pipeline", "colorize", "upsampling", "startup", "loss")
+NAMES = ("encode", "pipeline", "network", "colorize", "upsampling", "startup", "loss")
 
 
 def main():

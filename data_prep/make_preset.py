@@ -5,8 +5,8 @@
 The settings are chosen on validation photos of the run, never on the held-out ones, one after the other: the size that
 the network sees photos at, the temperature, the saturation, the mean with the mirror image. Each time that setting
 stays whose plain and balanced AuC have the highest sum, of those whose colourfulness is 0.75 to 1.1 of the truth's;
-the mirror image, which doubles the time, must be worth a quarter of a point. The figures of the card are those of
-`rainbownet evaluate` on each of the held-out sets; it is written from their JSON, which is kept in the preset's
+but the first one stays where no other is better by a quarter of a point, which is noise. The figures of the card are
+those of `rainbownet evaluate` on each of the held-out sets; it is written from their JSON, which is kept in its
 metadata.json. NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits"
 (a list of sentences). Takes ten minutes; writes two bytes a parameter.
 """
@@ -20,12 +20,12 @@ from rainbownet.data.files import find_photos, write_atomically
 
 # What is tried, in this order; what comes first stays where nothing is better.
 TRIED = (
-    {"scales": ((1.0,), (1.2,), (1.4,))},
-    {"temperature": (1.0, 0.85, 0.7, 0.5, 0.38, 0.2, 0.0)},
-    {"saturation": (1.0, 0.7, 0.8, 0.9, 1.1, 1.2, 1.35)},
+    {"scales": ((1.0,), (1.4,))},
+    {"temperature": (1.0, 0.85, 0.7, 0.5, 0.38)},
+    {"saturation": (1.0, 0.8, 0.9, 1.1, 1.2)},
     {"flip": (False, True)},
 )
-WORTH = 0.25  # points of both AuC together that the mirror image must add
+NOISE = 0.25  # points of both AuC together
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
 CHOSEN_ON = 200  # validation photos
 
@@ -93,7 +93,7 @@ def choose_settings(model, photos):
             model.defaults = {**settings, name: value}
             figures = _measure(model, photos)
             found.append({"setting": {name: value}, **figures, "chosen": False})
-        best = best_of(found, WORTH if name == "flip" else 0.0)
+        best = best_of(found)
         best["chosen"] = True
         settings |= best["setting"]
         rows += found
@@ -101,12 +101,11 @@ def choose_settings(model, photos):
     return rows
 
 
-def best_of(found, worth=0.0):
+def best_of(found):
     """Finds the setting that stays.
 
     Args:
-        found: dicts with `auc`, `auc_balanced` and `vividness`, of which the first stays where none is better.
-        worth: by how many points of both AuC together another must be better.
+        found: dicts with `auc`, `auc_balanced` and `vividness`.
 
     Returns:
         One of `found`.
@@ -119,7 +118,7 @@ def best_of(found, worth=0.0):
     best = max(found, key=key)
     first = found[0]
     gain = key(best)[1] - key(first)[1]
-    return first if key(best)[0] == key(first)[0] and gain < worth else best
+    return first if key(best)[0] == key(first)[0] and gain < NOISE else best
 
 
 def _measure(model, photos):

@@ -1,10 +1,11 @@
 """Makes a contact sheet: photos in gray above, coloured below, and where they have colours, the truth below that.
 
     python -m data_prep.make_sheet docs/photos docs/sheet.jpg
-    python -m data_prep.make_sheet PHOTOS docs/val.jpg --truth --only '^(cameras|clothes)_' --columns 8 --height 96
+    python -m data_prep.make_sheet PHOTOS docs/val.jpg --truth --only '^(cameras|clothes)_' --most 24 --height 84
+    python -m data_prep.make_sheet PHOTOS failures.jpg --truth --only '^(cameras|clothes)_' --worst 6
 
-All photos of the folder, or all whose names match, are on it in the order of their names, so that none is picked by
-hand. Seconds; a JPEG of 100 to 300 KB.
+All photos of the folder, or the first of those whose names match, are on it in the order of their names, so that none
+is picked by hand; or the worst of them, those whose chroma is farthest from the truth. Seconds; 100 to 300 KB.
 """
 
 import argparse
@@ -12,9 +13,10 @@ import re
 from pathlib import Path
 
 import numpy as np
+from keras import ops
 from PIL import Image
 
-from rainbownet import Colorizer, presets
+from rainbownet import Colorizer, color, presets
 from rainbownet.colorizer import gray_copy
 from rainbownet.data.files import find_photos, write_atomically
 from rainbownet.data.photos import read_photo
@@ -22,7 +24,7 @@ from rainbownet.data.photos import read_photo
 GAP = 6  # pixels of white between photos
 
 
-def make_sheet(photos, out, model=presets.DEFAULT, height=240, columns=8, truth=False, only=""):
+def make_sheet(photos, out, model=presets.DEFAULT, height=240, columns=8, truth=False, only="", most=None, worst=None):
     """Makes the sheet.
 
     Args:
@@ -33,20 +35,26 @@ def make_sheet(photos, out, model=presets.DEFAULT, height=240, columns=8, truth=
         columns: photos beside each other.
         truth: whether the photos themselves stand below, which is for photos with colours.
         only: regular expression that the names must match.
+        most: how many photos at the most.
+        worst: how many of these to show, the worst first; `None` for all, by name.
 
     Raises:
         ValueError: no name matches.
     """
     colorizer = Colorizer.load(model)
-    chosen = [photo for photo in find_photos(photos) if re.search(only, photo.name)]
+    chosen = [photo for photo in find_photos(photos) if re.search(only, photo.name)][:most]
     if not chosen:
         raise ValueError(f"No photo of {photos} has a name that matches {only!r}.")
-    strips = []
+    strips, distances = [], []
     for photo in chosen:
         rgb = read_photo(photo).rgb
         gray = gray_copy(rgb)
         rows = [np.repeat(gray[..., None], 3, axis=-1), colorizer(gray)] + ([rgb] if truth else [])
         strips.append(_strip(rows, (round(gray.shape[1] * height / gray.shape[0]), height)))
+        colored, true = (ops.convert_to_numpy(color.rgb_to_lab(picture))[..., 1:] for picture in (rows[1], rgb))
+        distances.append(np.linalg.norm(colored - true, axis=-1).mean())
+    if worst is not None:
+        strips = [strips[i] for i in np.argsort(distances)[::-1][:worst]]
     lines = [_line(strips[i : i + columns]) for i in range(0, len(strips), columns)]
     width = max(line.width for line in lines)
     sheet = Image.new("RGB", (width, sum(line.height + 2 * GAP for line in lines) - 2 * GAP), "white")
@@ -83,8 +91,9 @@ def main(arguments=None):
     parser.add_argument("--columns", type=int, default=8)
     parser.add_argument("--truth", action="store_true", help="the photos' own colours below")
     parser.add_argument("--only", default="", help="regular expression that names must match")
-    args = parser.parse_args(arguments)
-    make_sheet(args.photos, args.out, args.model, args.height, args.columns, args.truth, args.only)
+    parser.add_argument("--most", type=int, help="photos at the most")
+    parser.add_argument("--worst", type=int, help="show that many, the worst first")
+    make_sheet(**vars(parser.parse_args(arguments)))
 
 
 if __name__ == "__main__":

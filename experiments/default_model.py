@@ -321,7 +321,7 @@ def main(arguments=None):
     parser.add_argument("--rebalance", type=float, default=0.5)
     parser.add_argument("--smoothing", type=float, default=0.0)
     parser.add_argument("--distance", type=float, default=1.0, help="weight of the distance beside the cross-entropy")
-    parser.add_argument("--ema", type=float, default=0.999)
+    parser.add_argument("--ema", type=float, default=0.99, help="momentum of the moving average of the weights")
     parser.add_argument("--watch-minutes", type=float, default=10)
     parser.add_argument("--precision", default="mixed_bfloat16")
     parser.add_argument("--seed", type=int, default=0)
