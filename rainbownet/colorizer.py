@@ -98,7 +98,7 @@ class Colorizer:
     """Colours photos with a model.
 
     ```python
-    colorizer = Colorizer.load("rainbownet_plain")
+    colorizer = Colorizer.load("lite_unet")
     picture = colorizer("grandmother.jpg")  # (height, width, 3) uint8
     ```
 

@@ -17,7 +17,7 @@ import numpy as np
 from rainbownet import __version__, color_model
 from rainbownet.data.files import write_atomically
 
-DEFAULT = "rainbownet_plain"
+DEFAULT = "lite_unet"
 """The preset that photos are coloured with where none is named."""
 
 HUB = "hf://"

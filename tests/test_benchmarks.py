@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("benchmarks", reason="the benchmarks are in the checkout only")
 
-from benchmarks import bench, colorize, encode, loss, pipeline, startup, upsampling
+from benchmarks import bench, colorize, encode, loss, network, pipeline, startup, upsampling
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 
@@ -35,6 +35,11 @@ def test_upsampling():
     # Made-up photos have no edges in common with their colours: only that it does little harm can be seen on them.
     assert 0 < figures["4 times, everywhere: linear"] < figures["16 times, everywhere: linear"]
     assert figures["8 times, everywhere: along the luminance"] < 1.2 * figures["8 times, everywhere: linear"]
+
+
+def test_network():
+    figures = _figures(network)
+    assert 0 < figures["fast, as it is shown to it, compiled"] < figures["rainbownet_plain, at 256 x 256, compiled"]
 
 
 @pytest.mark.slow

@@ -42,7 +42,7 @@ def test_python_blocks_run(checkout, desk, monkeypatch):
     assert np.ptp(names["picture"].astype(int), axis=-1).mean() > np.ptp(names["pale"].astype(int), axis=-1).mean() > 0
     exec(notebook, names)
     assert names["picture"].shape == Image.open("colorado.png").size[::-1] + (3,)
-    command = re.search(r"`rainbownet (export rainbownet_plain \S+)`", readme(checkout))[1]
+    command = re.search(r"`rainbownet (export lite_unet \S+)`", readme(checkout))[1]
     result = CliRunner().invoke(app, command.split())
     assert result.exit_code == 0, result.output
     exec(server, names)
@@ -55,8 +55,8 @@ def test_commands_run(checkout, desk, monkeypatch):
     lines = [line for block in blocks(checkout, "bash") for line in block.splitlines() if line.startswith("rainbownet")]
     assert len(lines) >= 7
     for line in lines:
-        # A minute-long training at the document's width is for people; here it is seconds at toy width.
-        line = line.replace("--size 64", "--size 32 --set filters=2").replace("--minutes 60", "--steps 6")
+        # A training of an hour is for people; here it is seconds, on thumbnails.
+        line = line.replace("--minutes 60", "--steps 6 --size 32 --set batch=8")
         result = CliRunner().invoke(app, line.split()[1:])
         assert result.exit_code == 0, f"{line}: {result.output}"
     for colored in ("colored", "colored_by_mine"):
