@@ -287,7 +287,7 @@ def _middle(file, size):
 def save_state(path, network, optimizer, state):
     """Writes all that a resumed run needs, as one .npz."""
     arrays = {f"w{i}": np.asarray(w) for i, w in enumerate(network.get_weights())}
-    arrays |= {f"o {v.path}": np.asarray(ops.convert_to_numpy(v)) for v in optimizer.variables}
+    arrays |= {f"o{i}": ops.convert_to_numpy(v) for i, v in enumerate(optimizer.variables)}
     with write_atomically(path) as temporary, open(temporary, "wb") as file:
         np.savez(file, state=json.dumps(state), **arrays)
 
@@ -296,8 +296,8 @@ def load_state(path, network, optimizer):
     """Reads what `save_state` wrote."""
     with np.load(path) as file:
         network.set_weights([file[f"w{i}"] for i in range(len(network.weights))])
-        for variable in optimizer.variables:
-            variable.assign(file[f"o {variable.path}"])
+        for i, variable in enumerate(optimizer.variables):
+            variable.assign(file[f"o{i}"])
         return json.loads(str(file["state"]))
 
 
