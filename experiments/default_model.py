@@ -11,9 +11,9 @@ few minutes.
 Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, and for half of the
 photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
-mean colour from the true one, half of it without weights, which is what AuC counts, plain and balanced. AdamW with warm-up and a cosine over the
-clock, the encoder from `--first-block` on at a tenth of the decoder's rate, and a moving average of all weights, which
-is what is kept.
+mean colour from the true one, half of it without weights, which is what AuC counts, plain and balanced. AdamW with
+warm-up and a cosine over the clock, the encoder from `--first-block` on at a tenth of the decoder's rate, and a moving
+average of all weights, which is what is kept.
 """
 
 import argparse
