@@ -4,21 +4,22 @@
 
 PHOTOS are folders or archives of real photos with a short side of 128 or more (`python -m data_prep.pack` builds the
 set of the shipped model), `--thumbnails` an archive of small photos such as Tiny ImageNet's. On 2 cores use the
-TensorFlow backend with `--precision mixed_bfloat16` (seen fastest there); on a GPU set KERAS_BACKEND=jax: the loader is
-threads and NumPy, there is no tf.data in it. A run is interrupted and resumed at will: checkpoints stand in RUN every
-few minutes.
+TensorFlow backend; which precision is faster depends on the cores (`default_model.md`). On a GPU set KERAS_BACKEND=jax:
+the loader is threads and NumPy, there is no tf.data in it. A run is interrupted and resumed at will: checkpoints stand
+in RUN every few minutes. `--begin` goes on from the weights of a run that has ended, as a new one.
 
 Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, and for half of the
 photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
-mean colour from the true one, half of it without weights, which is what AuC counts, plain and balanced. AdamW with
-warm-up and a cosine over the clock, the encoder from `--first-block` on at a tenth of the decoder's rate, and a moving
-average of all weights, which is what is kept.
+mean colour from the true one, half of it without weights and half with almost those of the class-balanced AuC: it is
+what both AuC count. AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the
+decoder's rate, and a moving average of all weights, which is what is kept.
 """
 
 import argparse
 import csv
 import dataclasses
+import io
 import json
 import math
 import queue
@@ -29,6 +30,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from rainbownet import buckets, color, color_model
@@ -78,24 +80,27 @@ class ColorLoss(keras.losses.Loss):
     Call with `y_true` (batch, height, width, 3): bucket, a and b; `y_pred` (batch, height, width, n) logits.
 
     Args:
-        weights: (n,) rebalancing weights.
+        weights: (n,) rebalancing weights of the cross-entropy.
         centers: (n, 2) colours of the buckets, Lab units.
         distance: weight of the distance, in nats for 10 Lab units.
+        distance_weights: (n,) rebalancing weights of half of the distance; default, those of the cross-entropy.
     """
 
-    def __init__(self, weights, centers, distance=0.0):
+    def __init__(self, weights, centers, distance=0.0, distance_weights=None):
         super().__init__(name="color_loss")
         self.weights, self.centers, self.distance = weights, centers, distance
+        self.distance_weights = weights if distance_weights is None else distance_weights
 
     def call(self, y_true, y_pred):
         y_pred = ops.cast(y_pred, "float32")
         bucket = ops.cast(y_true[..., 0], "int32")
         weight = ops.take(ops.convert_to_tensor(self.weights), bucket)
+        distance_weight = ops.take(ops.convert_to_tensor(self.distance_weights), bucket)
         loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
         mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
         squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
         # Smooth at zero, where the square root is not. Half of it is weighted, as both AuC count.
-        return loss + self.distance / 10 * (1 + weight) / 2 * ops.sqrt(squared + 1.0)
+        return loss + self.distance / 10 * (1 + distance_weight) / 2 * ops.sqrt(squared + 1.0)
 
 
 class Loader:
@@ -181,24 +186,35 @@ def gray_levels(rgb):
 
 
 def damaged(l, draw):
-    """What age and copying do to luminance: contrast, brightness, gamma, blur, grain, scratches; each by chance."""
+    """What age and copying do to luminance: contrast, blur, grain, scratches, JPEG's blocks; each by chance."""
     if draw.random() < 0.6:
-        low, high = draw.uniform(0, 25), draw.uniform(70, 100)
+        low, high = draw.uniform(0, 45), draw.uniform(65, 100)
         l = 100 * (l / 100) ** draw.uniform(0.7, 1.4)
-        l = low + l * (high - low) / 100
+        l = low + l * max(high - low, 30) / 100
     if draw.random() < 0.3:
         l = gaussian_filter(l, draw.uniform(0.4, 1.8))
-    if draw.random() < 0.4:
-        l = l + draw.normal(0, draw.uniform(1, 8), l.shape)
+    if draw.random() < 0.5:
+        grain = draw.normal(0, 1, l.shape)
+        if draw.random() < 0.5:
+            grain = gaussian_filter(grain, draw.uniform(0.4, 1.0))
+        l = l + grain * (draw.uniform(1, 10) / grain.std())
     if draw.random() < 0.1:
         l = l.copy()
         for column in draw.integers(0, l.shape[1], draw.integers(1, 6)):
             l[:, column] = draw.uniform(60, 100)
-    return np.clip(l, 0, 100).astype("float32")
+    l = np.clip(l, 0, 100).astype("float32")
+    if draw.random() < 0.2:
+        file = io.BytesIO()
+        Image.fromarray((l * 2.55).astype("uint8")).save(file, "JPEG", quality=int(draw.integers(8, 40)))
+        l = np.asarray(Image.open(file), "float32") / 2.55
+    return l
 
 
-def groups_of(photos, thumbnails):
-    """Finds the photos and holds some of each group back: ([train lists], [validation lists])."""
+def groups_of(photos, thumbnails, held_back=None):
+    """Finds the photos and holds some of each group back: ([train lists], [validation lists]).
+
+    A run that begins with the weights of another holds back what that one did: the names `held_back`.
+    """
     # Named as `rainbownet train` names the photos of several folders.
     found = [
         [dataclasses.replace(file, name=f"{root.name}/{file.name}") for root in roots for file in find_photos(root)]
@@ -208,11 +224,20 @@ def groups_of(photos, thumbnails):
     draw = np.random.default_rng(20261121)
     train, held = [], []
     for files in found:
-        order = draw.permutation(len(files))
-        count = min(VALIDATED, len(files) // 4)
-        held.append([files[i] for i in order[:count]])
-        train.append([files[i] for i in order[count:]])
+        if held_back is None:
+            order = draw.permutation(len(files))
+            chosen = set(order[: min(VALIDATED, len(files) // 4)].tolist())
+        else:
+            chosen = {i for i, file in enumerate(files) if file.name in held_back}
+        held.append([files[i] for i in sorted(chosen)])
+        train.append([file for i, file in enumerate(files) if i not in chosen])
     return train, held
+
+
+def held_back_by(run):
+    """Reads the names of the photos that a run held back."""
+    with open(run / "photos.csv", newline="") as file:
+        return {name for group, name in csv.reader(file) if group == "val"}
 
 
 def note_run(out, args, held):
@@ -308,22 +333,24 @@ def main(arguments=None):
     parser.add_argument("--thumbnails", nargs="*", type=Path, default=[])
     parser.add_argument("--thumbnail-share", type=float, default=0.25)
     parser.add_argument("--encoder", type=Path, help="a model whose encoder to begin with; default, ImageNet's weights")
+    parser.add_argument("--begin", type=Path, help="a run to begin with: its weights, prior and held-back photos")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--fine-size", type=int, default=160)
-    parser.add_argument("--fine-part", type=float, default=0.4, help="part of the time at `--fine-size`")
+    parser.add_argument("--fine-part", type=float, default=0.5, help="part of the time at `--fine-size`")
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=2e-3)
-    parser.add_argument("--encoder-rate", type=float, default=0.1)
-    parser.add_argument("--first-block", type=int, default=5, help="first block of the encoder that is trained")
+    parser.add_argument("--encoder-rate", type=float, default=0.2)
+    parser.add_argument("--first-block", type=int, default=0, help="first block of the encoder that is trained")
     parser.add_argument("--rebalance", type=float, default=0.5)
     parser.add_argument("--smoothing", type=float, default=0.0)
-    parser.add_argument("--distance", type=float, default=1.0, help="weight of the distance beside the cross-entropy")
+    parser.add_argument("--distance", type=float, default=2.0, help="weight of the distance beside the cross-entropy")
+    parser.add_argument("--distance-rebalance", type=float, default=0.03, help="`--rebalance` of half of the distance")
     parser.add_argument("--ema", type=float, default=0.99, help="momentum of the moving average of the weights")
     parser.add_argument("--watch-minutes", type=float, default=10)
-    parser.add_argument("--precision", default="mixed_bfloat16")
+    parser.add_argument("--precision", default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="toy size, to see that it runs")
     args = parser.parse_args(arguments)
@@ -333,23 +360,29 @@ def main(arguments=None):
     keras.utils.set_random_seed(args.seed)
 
     shares = [1 - args.thumbnail_share, args.thumbnail_share] if args.thumbnails else [1.0]
-    train, held = groups_of(args.photos, args.thumbnails)
+    train, held = groups_of(args.photos, args.thumbnails, held_back_by(args.begin) if args.begin else None)
     print(f"{' and '.join(f'{len(g):,}' for g in train)} photos to train on", flush=True)
     note_run(args.out, args, held)
     codec = BucketCodec(buckets.ab_313(), temperature=1.0)
     grid = codec.buckets
     prior_path = args.out / "prior.json"
+    if args.begin and not prior_path.exists():
+        prior_path.write_text((args.begin / "prior.json").read_text())
     if prior_path.exists():
         prior = ColorPrior.from_config(json.loads(prior_path.read_text()))
     else:
         prior = count_prior(train, grid, shares)
         prior_path.write_text(json.dumps(prior.get_config()))
-    weights = prior.weights(args.rebalance, grid.centers, args.smoothing)
+    weights, distance_weights = (
+        prior.weights(mix, grid.centers, args.smoothing) for mix in (args.rebalance, args.distance_rebalance)
+    )
 
     keras.config.set_dtype_policy(args.precision)
     network = lite_unet(outputs=len(grid), **NETWORKS[args.network])
     keras.config.set_dtype_policy("float32")
-    if args.encoder:
+    if args.begin:
+        network.set_weights(color_model.load(args.begin / "best.keras").network.get_weights())
+    elif args.encoder:
         source = color_model.load(args.encoder).network
         for layer in efficientnet_lite.encoder_layers(network):
             layer.set_weights(source.get_layer(layer.name).get_weights())
@@ -361,7 +394,7 @@ def main(arguments=None):
         use_ema=True, ema_momentum=args.ema,
     )  # fmt: skip
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    network.compile(optimizer, loss=ColorLoss(weights, grid.centers, args.distance))
+    network.compile(optimizer, loss=ColorLoss(weights, grid.centers, args.distance, distance_weights))
     optimizer.build(network.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"

@@ -11,6 +11,9 @@ from keras import ops
 from rainbownet import buckets, codecs, losses, priors  # noqa: F401
 from rainbownet import embedding as _embedders  # noqa: F401
 
+# Compiling costs as much time as about that many photos uncompiled.
+_UNCOMPILED_CALLS = 8
+
 
 @keras.saving.register_keras_serializable("rainbownet")
 class ColorModel(keras.Model):
@@ -45,6 +48,7 @@ class ColorModel(keras.Model):
         self.defaults = defaults or {}
         # Kept serialized: an embedder can be a large network, which only its use should cost.
         self._embedder = embedder if embedder is None or isinstance(embedder, dict) else _serialize(embedder)
+        self._calls = 0
         # The network comes with its weights, so there is nothing left to build.
         self.built = True
 
@@ -74,6 +78,9 @@ class ColorModel(keras.Model):
     def predict_chroma(self, l, embedding=None, temperature=None):
         """Predicts colours from luminance.
 
+        The network is compiled once it has been called a few times, as it is for a folder of photos or a film; for one
+        photo compiling would take longer than it saves.
+
         Args:
             l: (batch, height, width, 1) float, L in 0..100; sides divisible by `stride`.
             embedding: (batch, n) float, where the network needs it.
@@ -97,8 +104,11 @@ class ColorModel(keras.Model):
         inputs = self.codec.input_from_l(l)
         if self.needs_embedding:
             inputs = {"l": inputs, "embedding": ops.cast(embedding, "float32")}
-        output = _color(self.network(inputs, training=False))
-        return self.codec.decode(output, temperature, ops.cast(l, "float32"))
+        concrete = _is_concrete(l)
+        self._calls += concrete
+        compiled = concrete and self._calls > _UNCOMPILED_CALLS
+        output = self.network.predict_on_batch(inputs) if compiled else self.network(inputs, training=False)
+        return self.codec.decode(_color(output), temperature, ops.cast(l, "float32"))
 
     def get_config(self):
         return {
@@ -167,6 +177,11 @@ def in_float32(model):
 def _color(output):
     """The output that means colours; what else a network says, such as the kind of photo, is for its training."""
     return output["color"] if isinstance(output, dict) else output
+
+
+def _is_concrete(x):
+    """Whether an array has values, and is not a place in a graph that is being built."""
+    return isinstance(x, np.ndarray) or hasattr(x, "numpy")
 
 
 def _serialize(value):

@@ -37,6 +37,18 @@ def test_temperature_reaches_the_codec(l):
     np.testing.assert_allclose(model.predict_chroma(l, temperature=1), model.codec.decode(logits, 1), atol=1e-4)
 
 
+def test_it_predicts_the_same_before_and_after_it_compiles(l):
+    model = tiny()
+    first, small = np.asarray(model.predict_chroma(l)), np.asarray(model.predict_chroma(l[:1, :, :32]))
+    assert model.network.predict_function is None
+    for _ in range(color_model._UNCOMPILED_CALLS):
+        model.predict_chroma(l)
+    assert model.network.predict_function is not None
+    np.testing.assert_allclose(model.predict_chroma(l), first, atol=1e-3)
+    # Of another size too, which the compiled one has not seen.
+    np.testing.assert_allclose(model.predict_chroma(l[:1, :, :32]), small, atol=1e-3)
+
+
 def test_fusion_asks_for_its_embedding(l):
     model = tiny(models.rainbownet_fusion(filters=2, embedding=5))
     assert model.needs_embedding

@@ -33,6 +33,10 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     default_model.main([*command, "--minutes", "0.04"])
     assert int(training.read_log(out / "log.csv")[-1]["step"]) > int(first[-1]["step"])
     assert len(training.validation_photos(out)) == 12
+    another = tmp_path / "another"
+    default_model.main([*command, "--out", str(another), "--begin", str(out), "--minutes", "0.01"])
+    assert training.validation_photos(another) == training.validation_photos(out)
+    assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
     model = color_model.load(out / "best.keras")
     assert model.stride == 16 and model.size == (64, 64)
     assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
