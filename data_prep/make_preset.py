@@ -1,14 +1,15 @@
 """Makes a preset of a training run: chooses its settings, measures the model, writes weights and model card.
 
-    python -m data_prep.make_preset RUN saved_models/NAME --held-out PHOTOS [--held-out PHOTOS] --notes NOTES.json
+    python -m data_prep.make_preset RUN saved_models/NAME --held-out PHOTOS [--held-out PHOTOS] --notes NOTES.json \\
+        --damage PHOTOS
 
 The settings are chosen on validation photos of the run, never on the held-out ones, one after the other: the size that
 the network sees photos at, the temperature, the saturation, the mean with the mirror image. Each time that setting
 stays whose plain and balanced AuC have the highest sum, of those whose colourfulness is 0.75 to 1.1 of the truth's;
 but the first one stays where no other is better by a quarter of a point, which is noise. The figures of the card are
-those of `rainbownet evaluate` on each of the held-out sets; it is written from their JSON, which is kept in its
-metadata.json. NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits"
-(a list of sentences). Takes ten minutes; writes two bytes a parameter.
+those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written from their JSON,
+which is kept in its metadata.json. NOTES.json holds what no figure says: "description", "data", "machine", "commands"
+(a list) and "limits" (a list of sentences). Takes a quarter of an hour; writes two bytes a parameter.
 """
 
 import argparse
@@ -30,7 +31,7 @@ LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
 CHOSEN_ON = 200  # validation photos
 
 
-def make_preset(run, folder, held_out, notes):
+def make_preset(run, folder, held_out, notes, damage=None):
     """Makes the preset.
 
     Args:
@@ -38,6 +39,7 @@ def make_preset(run, folder, held_out, notes):
         folder: folder of the preset.
         held_out: folders or archives of photos that the model never saw.
         notes: dict as in NOTES.json above.
+        damage: that of `held_out` which is measured damaged too.
 
     Returns:
         The preset's metadata.
@@ -48,10 +50,10 @@ def make_preset(run, folder, held_out, notes):
     tried = choose_settings(model, photos[:: max(1, len(photos) // CHOSEN_ON)])
     figures = {}
     for photos in held_out:
-        result = evaluation.evaluate(model, find_photos(photos), embed=model.embedder)
+        result = evaluation.evaluate(model, find_photos(photos), embed=model.embedder, damage=photos == damage)
         figures["/".join(Path(photos).parts[-2:])] = {
             "protocol": result.protocol, "rows": result.rows, "truth": result.truth,
-            "verdict": evaluation.verdict(result),
+            "damage": result.damage, "verdict": evaluation.verdict(result),
         }  # fmt: skip
     last = training.read_log(run / "log.csv")[-1]
     metadata = {
@@ -184,6 +186,8 @@ def card(metadata, settings):
             for row, f in result["rows"].items()
         ]
         lines += ["", result["verdict"]]
+        if result["damage"]:
+            lines += ["", f"Damages take of that gain: {_taken(result['damage'])}."]
     lines += [
         "",
         "The settings were chosen on validation photos of the training set, one after the other:",
@@ -199,6 +203,13 @@ def card(metadata, settings):
     lines += ["", "## What it is bad at", ""]
     lines += [f"- {limit}" for limit in metadata["limits"]]
     return "\n".join(lines) + "\n"
+
+
+def _taken(damage):
+    shares = {name: entry["loss"]["auc_balanced"]["share_of_gain"] for name, entry in damage.items()}
+    if None in shares.values():
+        return "nothing, since there is none"
+    return ", ".join(f"{name} {share:.0%}" for name, share in sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def _said(settings):
@@ -217,9 +228,10 @@ def main(arguments=None):
     parser.add_argument("run", type=Path)
     parser.add_argument("preset", type=Path)
     parser.add_argument("--held-out", type=Path, action="append", required=True)
+    parser.add_argument("--damage", type=Path, help="that of the held-out sets which is measured damaged too")
     parser.add_argument("--notes", type=Path, required=True)
     args = parser.parse_args(arguments)
-    make_preset(args.run, args.preset, args.held_out, json.loads(args.notes.read_text()))
+    make_preset(args.run, args.preset, args.held_out, json.loads(args.notes.read_text()), args.damage)
     print((args.preset / "README.md").read_text())
 
 

@@ -25,7 +25,8 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path):
     text = {"description": "A toy.", "data": "Noise.", "machine": "a toy", "commands": ["make toy"], "limits": ["All."]}
     notes.write_text(json.dumps(text))
     folder = tmp_path / "toy"
-    make_preset.main([str(tmp_path / "run"), str(folder), "--held-out", str(photos), "--notes", str(notes)])
+    run, held_out = str(tmp_path / "run"), str(photos)
+    make_preset.main([run, str(folder), "--held-out", held_out, "--damage", held_out, "--notes", str(notes)])
 
     model, metadata = presets.load_preset(folder), json.loads((folder / "metadata.json").read_text())
     chosen = [row["setting"] for row in metadata["settings"] if row["chosen"]]
@@ -39,6 +40,12 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path):
     assert f"| model | {row['psnr']:.2f} | {row['auc']:.1f} | {row['auc_balanced']:.1f} |" in card
     assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
     assert card.count("(chosen)") == 4
+    assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
+
+
+def test_damages_are_listed_from_the_worst():
+    damage = {name: {"loss": {"auc_balanced": {"share_of_gain": s}}} for name, s in (("blurred", 0.08), ("faded", 0.4))}
+    assert make_preset._taken(damage) == "faded 40%, blurred 8%"
 
 
 def found(*rows):
