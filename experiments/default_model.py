@@ -84,11 +84,12 @@ class ColorLoss(keras.losses.Loss):
         centers: (n, 2) colours of the buckets, Lab units.
         distance: weight of the distance, in nats for 10 Lab units.
         distance_weights: (n,) rebalancing weights of half of the distance; default, those of the cross-entropy.
+        sigma: width in Lab units of the Gaussian that shares a colour among the buckets around it; 0 is a hard target.
     """
 
-    def __init__(self, weights, centers, distance=0.0, distance_weights=None):
+    def __init__(self, weights, centers, distance=0.0, distance_weights=None, sigma=0.0):
         super().__init__(name="color_loss")
-        self.weights, self.centers, self.distance = weights, centers, distance
+        self.weights, self.centers, self.distance, self.sigma = weights, centers, distance, sigma
         self.distance_weights = weights if distance_weights is None else distance_weights
 
     def call(self, y_true, y_pred):
@@ -96,7 +97,12 @@ class ColorLoss(keras.losses.Loss):
         bucket = ops.cast(y_true[..., 0], "int32")
         weight = ops.take(ops.convert_to_tensor(self.weights), bucket)
         distance_weight = ops.take(ops.convert_to_tensor(self.distance_weights), bucket)
-        loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
+        if self.sigma:
+            offsets = y_true[..., None, 1:] - ops.convert_to_tensor(self.centers)
+            shares = ops.softmax(-ops.sum(ops.square(offsets), axis=-1) / (2 * self.sigma**2), axis=-1)
+            loss = weight * ops.categorical_crossentropy(shares, y_pred, from_logits=True)
+        else:
+            loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
         mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
         squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
         # Smooth at zero, where the square root is not. Half of it is weighted, as both AuC count.
@@ -112,11 +118,12 @@ class Loader:
         size: side of the squares in pixels.
         batch: photos a batch.
         seed: of everything that is drawn.
+        damaged: share of the photos that are damaged.
         workers: threads.
     """
 
-    def __init__(self, groups, codec, size, batch, seed, workers=2):
-        self.groups, self.size, self.batch = groups, size, batch
+    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2):
+        self.groups, self.size, self.batch, self.damaged = groups, size, batch, damaged
         self.shares = np.array([share for share, _ in groups]) / sum(share for share, _ in groups)
         self.codec = codec
         self.ready = queue.Queue(maxsize=8)
@@ -163,7 +170,7 @@ class Loader:
         if draw.random() < 0.5:
             rgb = rgb[:, ::-1]
         l = gray_levels(rgb)
-        if draw.random() < 0.5:
+        if draw.random() < self.damaged:
             l = damaged(l, draw)
         return l[..., None], shrunk(rgb)
 
@@ -337,6 +344,7 @@ def main(arguments=None):
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80)
+    parser.add_argument("--steps", type=int, help="end after so many instead, which makes runs comparable")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--fine-size", type=int, default=160)
     parser.add_argument("--fine-part", type=float, default=0.5, help="part of the time at `--fine-size`")
@@ -344,6 +352,11 @@ def main(arguments=None):
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--encoder-rate", type=float, default=0.2)
     parser.add_argument("--first-block", type=int, default=0, help="first block of the encoder that is trained")
+    parser.add_argument(
+        "--buckets", choices=[112, 313, "occurring"], type=lambda v: int(v) if v.isdigit() else v, default=313
+    )
+    parser.add_argument("--sigma", type=float, default=0.0, help="Lab units; above 0, targets are soft")
+    parser.add_argument("--damaged", type=float, default=0.5, help="share of the photos whose luminance is damaged")
     parser.add_argument("--rebalance", type=float, default=0.5)
     parser.add_argument("--smoothing", type=float, default=0.0)
     parser.add_argument("--distance", type=float, default=2.0, help="weight of the distance beside the cross-entropy")
@@ -363,8 +376,7 @@ def main(arguments=None):
     train, held = groups_of(args.photos, args.thumbnails, held_back_by(args.begin) if args.begin else None)
     print(f"{' and '.join(f'{len(g):,}' for g in train)} photos to train on", flush=True)
     note_run(args.out, args, held)
-    codec = BucketCodec(buckets.ab_313(), temperature=1.0)
-    grid = codec.buckets
+    grid = buckets.ab_112() if args.buckets == 112 else buckets.ab_313()
     prior_path = args.out / "prior.json"
     if args.begin and not prior_path.exists():
         prior_path.write_text((args.begin / "prior.json").read_text())
@@ -373,6 +385,10 @@ def main(arguments=None):
     else:
         prior = count_prior(train, grid, shares)
         prior_path.write_text(json.dumps(prior.get_config()))
+    if args.buckets == "occurring":
+        occurring = np.asarray(prior.counts) > 0
+        grid, prior = buckets.Buckets(grid.centers[occurring]), ColorPrior(np.asarray(prior.counts)[occurring])
+    codec = BucketCodec(grid, temperature=1.0)
     weights, distance_weights = (
         prior.weights(mix, grid.centers, args.smoothing) for mix in (args.rebalance, args.distance_rebalance)
     )
@@ -394,24 +410,25 @@ def main(arguments=None):
         use_ema=True, ema_momentum=args.ema,
     )  # fmt: skip
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-    network.compile(optimizer, loss=ColorLoss(weights, grid.centers, args.distance, distance_weights))
+    network.compile(optimizer, loss=ColorLoss(weights, grid.centers, args.distance, distance_weights, args.sigma))
     optimizer.build(network.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"
     if checkpoint.exists():
         state = load_state(checkpoint, network, optimizer)
         print(f"Resuming at step {state['steps']:,}.", flush=True)
-    total = args.minutes * 60
+    clocked, total = ("steps", args.steps) if args.steps else ("seconds", args.minutes * 60)
     began = state["steps"]
     for size, until in ((args.size, total * (1 - args.fine_part)), (args.fine_size, total)):
-        if state["seconds"] >= until:
+        if state[clocked] >= until:
             continue
-        loader = Loader(list(zip(shares, train, strict=True)), codec, size, args.batch, [args.seed, state["steps"]])
+        seed = [args.seed, state["steps"]]
+        loader = Loader(list(zip(shares, train, strict=True)), codec, size, args.batch, seed, args.damaged)
         clock = written = time.perf_counter()
         watched = state["seconds"]
         losses = []
         for l, target in loader:
-            progress = min(1.0, state["seconds"] / total)
+            progress = min(1.0, state[clocked] / total)
             warm = min(1.0, (state["steps"] + 1) / 300, (state["steps"] - began + 1) / 100)
             optimizer.learning_rate = args.rate * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
             # Otherwise Keras gives the mean of all steps so far.
@@ -423,7 +440,7 @@ def main(arguments=None):
             clock = now
             state["steps"] += 1
             state["samples"] += len(l)
-            done = state["seconds"] >= until
+            done = state[clocked] >= until
             if state["steps"] % 100 == 0:
                 print(
                     f"{state['seconds'] / 60:6.1f} min  step {state['steps']:6,}  loss {np.mean(losses[-100:]):.4f}",
