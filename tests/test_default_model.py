@@ -69,6 +69,19 @@ def test_the_loss_is_weighted_crossentropy_and_half_weighted_distance():
     np.testing.assert_allclose(ops.convert_to_numpy(loss), wanted, rtol=1e-5)
 
 
+def test_a_soft_target_shares_a_color_between_the_buckets_around_it():
+    centers = np.array([[0, 0], [10, 0], [90, 0]], "float32")
+    logits, ones = np.array([[[[1, 2, 3]]]], "float32"), np.ones(3, "float32")
+    log_shares = np.log(np.exp(logits) / np.exp(logits).sum())[0, 0, 0]
+
+    def loss(a, sigma):
+        target = np.array([[[[0, a, 0]]]], "float32")
+        return float(default_model.ColorLoss(ones, centers, sigma=sigma)(target, logits))
+
+    np.testing.assert_allclose(loss(5, 5.0), -log_shares[:2].mean(), rtol=1e-5)
+    np.testing.assert_allclose(loss(0, 1.0), loss(0, 0.0), rtol=1e-5)
+
+
 def test_luminance_in_threads_is_that_of_color():
     rgb = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype("uint8")
     wanted = ops.convert_to_numpy(color.luminance(rgb))[..., 0]
