@@ -30,7 +30,8 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path):
 
     model, metadata = presets.load_preset(folder), json.loads((folder / "metadata.json").read_text())
     chosen = [row["setting"] for row in metadata["settings"] if row["chosen"]]
-    assert [name for setting in chosen for name in setting] == ["scales", "temperature", "saturation", "flip"]
+    names = ["scales", "temperature", "saturation", "flip", "stretch"]
+    assert [name for setting in chosen for name in setting] == names
     wanted = {name: value for setting in chosen for name, value in setting.items()}
     assert json.loads(json.dumps(model.defaults)) == wanted
     (figures,) = metadata["evaluation"].values()
@@ -39,7 +40,7 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path):
     row = figures["rows"]["model"]
     assert f"| model | {row['psnr']:.2f} | {row['auc']:.1f} | {row['auc_balanced']:.1f} |" in card
     assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
-    assert card.count("(chosen)") == 4
+    assert card.count("(chosen)") == 5
     assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
 
 
