@@ -236,6 +236,8 @@ def main(arguments=None):
     parser.add_argument("--damage", type=Path, help="that of the held-out sets which is measured damaged too")
     parser.add_argument("--notes", type=Path, required=True)
     args = parser.parse_args(arguments)
+    if args.damage and args.damage not in args.held_out:
+        parser.error(f"--damage {args.damage} is none of the --held-out sets.")
     make_preset(args.run, args.preset, args.held_out, json.loads(args.notes.read_text()), args.damage)
     print((args.preset / "README.md").read_text())
 

@@ -252,7 +252,8 @@ def note_run(out, args, held):
     recipe = {key: value for key, value in vars(args).items() if key not in ("photos", "thumbnails", "out")}
     settings = {
         "system": f"lite_unet {args.network}",
-        "recipe": {key: str(value) if isinstance(value, Path) else value for key, value in recipe.items()},
+        # A preset takes this along, so that of a path only its name stays.
+        "recipe": {key: value.name if isinstance(value, Path) else value for key, value in recipe.items()},
         "photos": [str(root) for root in (*args.photos, *args.thumbnails)],
         "precision": args.precision,
         "seed": args.seed,

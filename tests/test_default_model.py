@@ -1,5 +1,6 @@
 """The recipe of the model that ships, at toy size."""
 
+import json
 import shutil
 
 import keras
@@ -36,6 +37,7 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     another = tmp_path / "another"
     default_model.main([*command, "--out", str(another), "--begin", str(out), "--minutes", "0.01"])
     assert training.validation_photos(another) == training.validation_photos(out)
+    assert json.loads((another / "run.json").read_text())["recipe"]["begin"] == "run"
     assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
     model = color_model.load(out / "best.keras")
     assert model.stride == 16 and model.size == (64, 64)
@@ -66,6 +68,10 @@ def test_the_loss_is_weighted_crossentropy_and_half_weighted_distance():
     target = np.concatenate([bucket[..., None], ab], -1).astype("float32")
     loss = default_model.ColorLoss(weights, centers, 2.0)(target, logits.astype("float32"))
     wanted = (weights[bucket] * crossentropy + 2 * (1 + weights[bucket]) / 2 * distance / 10).mean()
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), wanted, rtol=1e-5)
+    others = np.array([3, 2, 0.1], "float32")
+    loss = default_model.ColorLoss(weights, centers, 2.0, others)(target, logits.astype("float32"))
+    wanted = (weights[bucket] * crossentropy + 2 * (1 + others[bucket]) / 2 * distance / 10).mean()
     np.testing.assert_allclose(ops.convert_to_numpy(loss), wanted, rtol=1e-5)
 
 
