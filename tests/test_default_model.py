@@ -11,6 +11,7 @@ from PIL import Image
 
 from experiments import default_model
 from rainbownet import color, color_model, training
+from rainbownet.models.lite_unet import lite_unet
 
 
 @pytest.fixture
@@ -55,6 +56,15 @@ def test_the_encoder_takes_smaller_steps():
     steps = [np.abs(new - old).max() for old, new in zip(before, network.get_weights(), strict=True)]
     # Adam's first step is the learning rate for every weight.
     np.testing.assert_allclose(steps, [0.001, 0.001, 0.01, 0.01], rtol=1e-2)
+
+
+def test_the_thinned_network_gives_every_second_logit_of_the_same_weights():
+    network = lite_unet(outputs=5, **default_model.NETWORKS["fast"])
+    thinned = default_model.thinned(network)
+    l = np.random.default_rng(0).uniform(0, 100, (1, 32, 48, 1)).astype("float32")
+    logits = ops.convert_to_numpy(network(l))
+    np.testing.assert_allclose(ops.convert_to_numpy(thinned(l)), logits[:, ::2, ::2], atol=1e-5)
+    assert [v.path for v in thinned.trainable_variables] == [v.path for v in network.trainable_variables]
 
 
 def test_the_loss_is_weighted_crossentropy_and_half_weighted_distance():

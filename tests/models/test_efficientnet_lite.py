@@ -106,5 +106,8 @@ def test_training_may_begin_at_a_block():
     efficientnet_lite.train_from(network, 5)
     kept = {layer.name[:7] for layer in efficientnet_lite.encoder_layers(network) if not layer.trainable}
     assert kept == {"stem_co", "block00", "block01", "block02", "block03", "block04"}
+    efficientnet_lite.train_from(network, 0, depthwise=False)
+    kept = {layer.name for layer in efficientnet_lite.encoder_layers(network) if not layer.trainable}
+    assert kept == {f"block{i:02}_dw_conv" for i in range(16)}
     efficientnet_lite.train_from(network, 0)
     assert all(layer.trainable for layer in network.layers)
