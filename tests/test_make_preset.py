@@ -67,3 +67,5 @@ def test_the_first_setting_stays_where_another_is_no_better_than_noise():
     rows = found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.1, 66.1))
     assert make_preset.best_of(rows)["setting"] is False
     assert make_preset.best_of(found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.2, 66.2)))["setting"] is True
+    a_little = found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.1, 66.1))
+    assert [make_preset.best_of(a_little, noise)["setting"] for noise in (0.25, 0.1)] == [False, True]
