@@ -43,6 +43,7 @@ from rainbownet.models.lite_unet import SHRINK, lite_unet
 from rainbownet.priors import ColorPrior
 
 THINNED = 2  # of so many rows and columns of the output, the loss sees one
+SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
 VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
@@ -85,12 +86,15 @@ class ColorLoss(keras.losses.Loss):
         centers: (n, 2) colours of the buckets, Lab units.
         distance: weight of the distance, in nats for 10 Lab units.
         distance_weights: (n,) rebalancing weights of half of the distance; default, those of the cross-entropy.
+        evenness: weight of the evenness, as `distance`: how much more the mean colour changes between two pixels that
+            are `SPANS` apart in a row or a column than the true one does. A missing edge is the distance's business.
         sigma: width in Lab units of the Gaussian that shares a colour among the buckets around it; 0 is a hard target.
     """
 
-    def __init__(self, weights, centers, distance=0.0, distance_weights=None, sigma=0.0):
+    def __init__(self, weights, centers, distance=0.0, distance_weights=None, evenness=0.0, sigma=0.0):
         super().__init__(name="color_loss")
         self.weights, self.centers, self.distance, self.sigma = weights, centers, distance, sigma
+        self.evenness = evenness
         self.distance_weights = weights if distance_weights is None else distance_weights
 
     def call(self, y_true, y_pred):
@@ -105,9 +109,28 @@ class ColorLoss(keras.losses.Loss):
         else:
             loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
         mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
-        squared = ops.sum(ops.square(mean - y_true[..., 1:]), axis=-1)
-        # Smooth at zero, where the square root is not. Half of it is weighted, as both AuC count.
-        return loss + self.distance / 10 * (1 + distance_weight) / 2 * ops.sqrt(squared + 1.0)
+        # Half of the distance is weighted, as both AuC count.
+        loss = loss + self.distance / 10 * (1 + distance_weight) / 2 * _length(mean - y_true[..., 1:])
+        if self.evenness:
+            loss = loss + self.evenness / 10 * _unevenness(mean, y_true[..., 1:])
+        return loss
+
+
+def _unevenness(mean, true):
+    """By how much `mean` changes more than `true` does, (batch, height, width, 2), in the mean over all `SPANS`."""
+    excess = []
+    for span in SPANS:
+        for axis in (1, 2):
+            first, second = ((slice(None),) * axis + (part,) for part in (slice(span, None), slice(None, -span)))
+            more = ops.relu(_length(mean[first] - mean[second]) - _length(true[first] - true[second]))
+            # A photo smaller than the span has no pairs.
+            excess.append(ops.sum(more) / ops.maximum(ops.cast(ops.size(more), "float32"), 1))
+    return sum(excess) / len(excess)
+
+
+def _length(ab):
+    """Length of vectors, (..., 2), smooth at zero, where the square root is not."""
+    return ops.sqrt(ops.sum(ops.square(ab), axis=-1) + 1.0)
 
 
 def thinned(network):
@@ -379,6 +402,7 @@ def main(arguments=None):
     parser.add_argument("--smoothing", type=float, default=0.0)
     parser.add_argument("--distance", type=float, default=2.0, help="weight of the distance beside the cross-entropy")
     parser.add_argument("--distance-rebalance", type=float, default=0.03, help="`--rebalance` of half of the distance")
+    parser.add_argument("--evenness", type=float, default=0.0, help="weight of colour that is as even as the truth's")
     parser.add_argument("--ema", type=float, default=0.99, help="momentum of the moving average of the weights")
     parser.add_argument("--watch-minutes", type=float, default=10)
     parser.add_argument("--precision", default="float32")
@@ -429,7 +453,8 @@ def main(arguments=None):
     )  # fmt: skip
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     trained = thinned(network)
-    trained.compile(optimizer, loss=ColorLoss(weights, grid.centers, args.distance, distance_weights, args.sigma))
+    loss = ColorLoss(weights, grid.centers, args.distance, distance_weights, args.evenness, args.sigma)
+    trained.compile(optimizer, loss=loss)
     optimizer.build(network.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"

@@ -85,6 +85,29 @@ def test_the_loss_is_weighted_crossentropy_and_half_weighted_distance():
     np.testing.assert_allclose(ops.convert_to_numpy(loss), wanted, rtol=1e-5)
 
 
+@pytest.mark.parametrize("side", [4, 12])
+def test_blotches_cost_where_the_truth_has_none(side):
+    centers, ones = np.array([[-30, 0], [30, 0]], "float32"), np.ones(2, "float32")
+    sign = np.where(np.arange(side) % 4 < 2, 1.0, -1.0)
+    blotches = (sign[:, None] * sign).astype("float32")
+
+    def evenness(plane, true):
+        logits = np.stack([-plane, plane], axis=-1)[None]
+        target = np.stack([0 * true, true, 0 * true], axis=-1)[None].astype("float32")
+        losses = [default_model.ColorLoss(ones, centers, 2.0, ones, weight)(target, logits) for weight in (1.0, 0.0)]
+        return 10 * float(losses[0] - losses[1])
+
+    even = np.ones((side, side), "float32")
+    # Pairs 1 apart differ where the sign changes, those 2 apart all, 4 or 8 apart none (or there are none).
+    part = np.mean([np.mean(blotches[:, 1:] != blotches[:, :-1]), 1, 0, 0])
+    apart = np.sqrt((2 * 30 * np.tanh(1)) ** 2 + 1) - 1
+    assert evenness(blotches, 0 * even) == pytest.approx(part * apart, rel=1e-3)
+    # Even answers cost nothing, right or wrong, and neither do edges that the truth has.
+    assert evenness(even, 0 * even) == pytest.approx(0, abs=1e-3)
+    assert evenness(even, 40 * blotches) == pytest.approx(0, abs=1e-3)
+    assert evenness(blotches, 40 * blotches) == pytest.approx(0, abs=1e-3)
+
+
 def test_a_soft_target_shares_a_color_between_the_buckets_around_it():
     centers = np.array([[0, 0], [10, 0], [90, 0]], "float32")
     logits, ones = np.array([[[[1, 2, 3]]]], "float32"), np.ones(3, "float32")
