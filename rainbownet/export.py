@@ -15,7 +15,16 @@ import numpy as np
 import tensorflow as tf
 
 from rainbownet import color, upsampling
-from rainbownet.colorizer import LARGEST_AREA, Colorizer, predict, stretched, tables, toned, tones
+from rainbownet.colorizer import (
+    HIGHEST_ENLARGEMENT,
+    LARGEST_AREA,
+    Colorizer,
+    predict,
+    stretched,
+    tables,
+    toned,
+    tones,
+)
 from rainbownet.embedding import InceptionResNetV2Embedder
 
 _STRIP = 1 << 18  # pixels that are converted at a time, which bounds the memory for large photos
@@ -167,6 +176,7 @@ class _Graph:
             scale = tf.reduce_min(ratios)
         else:
             scale *= tf.minimum(tf.reduce_max(ratios), tf.sqrt(LARGEST_AREA * tf.reduce_prod(ratios)))
+            scale = tf.minimum(scale, HIGHEST_ENLARGEMENT)
         inner = tf.maximum(tf.round(sides * scale), 1)
         steps = tf.constant(self.model.size if self.model.fixed_size else self.model.stride, tf.float64)
         return inner, tf.math.ceil(inner / steps) * steps

@@ -157,7 +157,9 @@ def test_padding_goes_on_as_in_a_mirror():
 def test_frames():
     model = Painter()
     assert Frame.of(model, 64, 96) == Frame((64, 96), (32, 48), (32, 48))
-    assert Frame.of(model, 10, 10) == Frame((10, 10), (32, 32), (32, 32))
+    assert Frame.of(model, 16, 16) == Frame((16, 16), (32, 32), (32, 32))
+    # Enlarged 2.5 times at the most, at whatever scale.
+    assert Frame.of(model, 10, 10) == Frame.of(model, 10, 10, 2.0) == Frame((10, 10), (25, 25), (32, 32))
     # Longer than 3 to 1: three times the training area.
     long = Frame.of(model, 40, 30_000)
     assert long.inner[0] * long.inner[1] < 3.1 * 32 * 32 and long.padded[0] == 8
@@ -377,7 +379,7 @@ def test_a_scale_that_would_enlarge_the_photo_is_left_out():
     model = Painter()
     inner = [frame.inner for frame in colorizer.frames(model, 50, 70, (1.5, 1.0, 2.0))]
     assert inner == [(32, 45), (48, 67)]
-    assert [frame.inner for frame in colorizer.frames(model, 5, 7, (2.0, 1.0))] == [(32, 45)]
+    assert [frame.inner for frame in colorizer.frames(model, 5, 7, (2.0, 1.0))] == [(12, 18)]
     model.fixed_size = True
     assert len(colorizer.frames(model, 500, 700, (1.0, 2.0))) == 1
 
@@ -393,6 +395,13 @@ def test_a_faded_photo_gets_back_its_black_and_white():
     # An ordinary photo stays as it is, and so do restored ones.
     for ordinary in (l, restored):
         np.testing.assert_allclose(colorizer.stretched(ordinary, *colorizer.tones(ordinary)), ordinary, atol=0.02)
+
+
+def test_a_photo_with_black_in_it_is_left_alone():
+    # A night has no white, and is not faded.
+    night = np.linspace(10, 60, 10_000, dtype="float32").reshape(1, 100, 100, 1)
+    np.testing.assert_array_equal(colorizer.stretched(night, *colorizer.tones(night)), night)
+    assert np.ptp(colorizer.stretched(night + 5, *colorizer.tones(night + 5))) > 80
 
 
 def test_a_blank_photo_is_not_blown_up():
