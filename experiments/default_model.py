@@ -12,8 +12,9 @@ Squares of `--size` pixels, then, for the last part of the time, of `--fine-size
 photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
 mean colour from the true one, half of it without weights and half with almost those of the class-balanced AuC: it is
-what both AuC count. AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the
-decoder's rate, and a moving average of all weights, which is what is kept.
+what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches. AdamW,
+warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a moving
+average of all weights, which is what is kept.
 """
 
 import argparse
@@ -77,7 +78,7 @@ class EncoderAdamW(keras.optimizers.AdamW):
 
 
 class ColorLoss(keras.losses.Loss):
-    """Weighted cross-entropy over buckets, and the distance of the distribution's mean from the true colour.
+    """Weighted cross-entropy over buckets, the distance of the distribution's mean from the true colour, and evenness.
 
     Call with `y_true` (batch, height, width, 3): bucket, a and b; `y_pred` (batch, height, width, n) logits.
 
