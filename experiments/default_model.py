@@ -12,9 +12,9 @@ Squares of `--size` pixels, then, for the last part of the time, of `--fine-size
 photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
 mean colour from the true one, half of it without weights and half with almost those of the class-balanced AuC: it is
-what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches. AdamW,
-warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a moving
-average of all weights, which is what is kept.
+what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches.
+AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a
+moving average of all weights, which is what is kept.
 """
 
 import argparse
