@@ -49,7 +49,7 @@ VALIDATED = 400  # photos of each group that are held back to watch the training
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
 NETWORKS = {
-    "default": {},
+    "default": {"attention": 2},
     "fast": {"deepest": 16, "filters": (128, 96, 64)},
 }
 
@@ -440,11 +440,9 @@ def main(arguments=None):
     network = lite_unet(outputs=len(grid), **NETWORKS[args.network])
     keras.config.set_dtype_policy("float32")
     if args.begin:
-        network.set_weights(color_model.load(args.begin / "best.keras").network.get_weights())
+        take_weights(network.layers, color_model.load(args.begin / "best.keras").network)
     elif args.encoder:
-        source = color_model.load(args.encoder).network
-        for layer in efficientnet_lite.encoder_layers(network):
-            layer.set_weights(source.get_layer(layer.name).get_weights())
+        take_weights(efficientnet_lite.encoder_layers(network), color_model.load(args.encoder).network)
     else:
         efficientnet_lite.load_imagenet_weights(network)
     efficientnet_lite.train_from(network, args.first_block, depthwise=not args.fixed_depthwise)
@@ -512,6 +510,14 @@ def main(arguments=None):
             if done:
                 loader.stop()
                 break
+
+
+def take_weights(taking, source):
+    """Gives layers the weights that those of the same name have in another network; what that lacks stays as it is."""
+    known = {layer.name for layer in source.layers}
+    for layer in taking:
+        if layer.name in known:
+            layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
 def in_float32(name, network, codec, size, prior):

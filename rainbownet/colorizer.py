@@ -23,7 +23,7 @@ from rainbownet.data import photos
 _STRIP = 1 << 17  # pixels: a dozen float planes of a strip still fit the caches
 LARGEST_AREA = 3  # how many times the area of the training size a long photo may take in the network
 # How many times a small photo is enlarged for the network at the most: more blur than that is no more detail.
-HIGHEST_ENLARGEMENT = 2.5
+HIGHEST_ENLARGEMENT = 3.0
 _BATCH = 16  # photos in one call of the network
 STRETCHES = ("none", "network", "photo")
 # A photo's black and white point, L in 0..100: half a percent of it is darker, and brighter. Faded is one without black
@@ -398,9 +398,9 @@ class Frame:
     def of(cls, model, height, width, scale=1.0):
         """Chooses the sizes for a photo: it just covers the crops that the model was trained on.
 
-        A small photo is enlarged 2.5 times at the most. Photos longer than 3 to 1 are made smaller, to three times the
-        area that the model was trained at, so that a panorama needs no more memory than others. A network of fixed size
-        gets the whole photo with the padding.
+        A small photo is enlarged three times at the most. Photos longer than 3 to 1 are made smaller, to three times
+        the area that the model was trained at, so that a panorama needs no more memory than others. A network of fixed
+        size gets the whole photo with the padding.
 
         Args:
             model: the `ColorModel`.

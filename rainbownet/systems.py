@@ -385,7 +385,7 @@ def eccv16(grid=313, neighbors=5, sigma=5.0, temperature=0.38, weights=None, fil
 
 
 def lite_unet(
-    encoder="imagenet", first_block=5, deepest=32, filters=(256, 256, 128, 96), temperature=1.0, **recipe
+    encoder="imagenet", first_block=5, deepest=32, filters=(256, 256, 128, 96), attention=0, temperature=1.0, **recipe
 ):  # fmt: skip
     """LiteUNet, our own; `experiments/default_model.py` is the longer recipe of the models that ship.
 
@@ -394,6 +394,7 @@ def lite_unet(
         first_block: first block of the encoder that is trained, 0 for all of it; see `efficientnet_lite.train_from`.
         deepest: stride of the encoder's coarsest features, 32 or 16.
         filters: of the decoder, from the coarsest stride to 4.
+        attention: transformer blocks at stride 16; the default preset has 2.
         temperature: of decoding.
         **recipe: fields of `Recipe` that differ from 160x160, Adam 1e-3 with a warm-up of 200 steps and a cosine,
             gradients clipped at 1, lambda 1/2 without smoothing.
@@ -411,7 +412,7 @@ def lite_unet(
     codec = BucketCodec(buckets.ab_313(), temperature=temperature)
 
     def network():
-        network = models.lite_unet(outputs=codec.outputs, deepest=deepest, filters=tuple(filters))
+        network = models.lite_unet(outputs=codec.outputs, deepest=deepest, filters=tuple(filters), attention=attention)
         if encoder is not None:
             efficientnet_lite.load_imagenet_weights(network)
             efficientnet_lite.train_from(network, first_block)

@@ -158,8 +158,8 @@ def test_frames():
     model = Painter()
     assert Frame.of(model, 64, 96) == Frame((64, 96), (32, 48), (32, 48))
     assert Frame.of(model, 16, 16) == Frame((16, 16), (32, 32), (32, 32))
-    # Enlarged 2.5 times at the most, at whatever scale.
-    assert Frame.of(model, 10, 10) == Frame.of(model, 10, 10, 2.0) == Frame((10, 10), (25, 25), (32, 32))
+    # Enlarged three times at the most, at whatever scale.
+    assert Frame.of(model, 10, 10) == Frame.of(model, 10, 10, 2.0) == Frame((10, 10), (30, 30), (32, 32))
     # Longer than 3 to 1: three times the training area.
     long = Frame.of(model, 40, 30_000)
     assert long.inner[0] * long.inner[1] < 3.1 * 32 * 32 and long.padded[0] == 8

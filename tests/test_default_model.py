@@ -45,6 +45,15 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
 
 
+def test_a_run_may_begin_with_a_network_of_fewer_layers():
+    source = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="known")])
+    network = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="known"), layers.Dense(4, name="new")])
+    new = network.get_layer("new").get_weights()
+    default_model.take_weights(network.layers, source)
+    for taken, wanted in zip(network.get_weights(), source.get_weights() + new, strict=True):
+        np.testing.assert_array_equal(taken, wanted)
+
+
 def test_the_encoder_takes_smaller_steps():
     l = keras.Input((4, 4, 1))
     x = layers.Conv2D(2, 1, name="block00_conv")(l)

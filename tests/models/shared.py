@@ -23,6 +23,7 @@ TOYS = {
     "dropout_cnn_dense": (lambda shape: models.dropout_cnn(shape, outputs=5, head="dense", filters=2), True, 1),
     "eccv16": (lambda shape: models.eccv16(shape, outputs=5, filters=2), False, 4),
     "lite_unet": (lambda shape: models.lite_unet(shape, outputs=5, deepest=16, filters=(8, 8, 8)), False, 4),
+    "lite_unet_attention": (lambda shape: models.lite_unet(shape, 5, 16, (8, 8, 8), attention=1), False, 4),
 }
 
 

@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from keras import ops
@@ -24,6 +25,34 @@ def test_parameters_stay_below_eight_millions():
         conv(96, 313, 1),
     ]
     assert encoder + whole + sum(decoder) == 5_418_057 == count_without_allocating(models.lite_unet) < 8_000_000
+
+
+def test_a_transformer_block_has_two_normalizations_four_projections_and_two_dense_layers():
+    with_blocks = count_without_allocating(lambda: models.lite_unet(attention=2))
+    block = 2 * 2 * 256 + 4 * dense(256, 256) + dense(256, 512) + dense(512, 256) + 2 * batch_norm(256)
+    assert with_blocks == 5_418_057 + 2 * block == 6_476_361 < 8_000_000
+
+
+def test_a_new_transformer_block_leaves_a_network_as_it_is():
+    plain = models.lite_unet(outputs=5, deepest=16, filters=(8, 8, 8))
+    attending = models.lite_unet(outputs=5, deepest=16, filters=(8, 8, 8), attention=1)
+    known = {layer.name: layer for layer in plain.layers}
+    for layer in attending.layers:
+        if layer.name in known:
+            layer.set_weights(known[layer.name].get_weights())
+    l = np.random.default_rng(0).uniform(0, 100, (1, 64, 96, 1)).astype("float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(attending(l)), ops.convert_to_numpy(plain(l)), atol=1e-6)
+
+
+def test_a_transformer_block_lets_each_place_see_all_others():
+    network = models.lite_unet(outputs=5, deepest=16, filters=(8, 8, 8), attention=1)
+    block = keras.Model(network.get_layer("decode16_relu2").output, network.get_layer("attend0_add2").output)
+    network.get_layer("attend0_scale1").gamma.assign(np.ones(8))
+    features = np.random.default_rng(0).normal(0, 1, (1, 6, 9, 8)).astype("float32")
+    changed = features.copy()
+    changed[:, -1, -1] = [9, 0, 0, 0, 0, 0, 0, 0]
+    difference = np.abs(ops.convert_to_numpy(block(features) - block(changed)))
+    assert difference.max(-1).min() > 1e-5
 
 
 def test_the_fast_one_stays_below_one_and_a_half():

@@ -1,0 +1,64 @@
+"""Mixes the weights of a run with those of the run that it began with, which keeps more of what the older ones knew.
+
+    python -m data_prep.blend RUN OLDER OUT --share 0.7
+
+A share of 1 is RUN, 0 is OLDER (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3). What
+OLDER lacks are residual blocks that began with a scale of 0; such a scale is multiplied by the share. OUT gets the
+model and RUN's log, settings and names of photos, for `make_preset`.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from keras import initializers, layers
+
+from rainbownet import color_model
+
+
+def blend(run, older, out, share):
+    """Mixes.
+
+    Args:
+        run: folder of a run, which began with the weights of `older`.
+        older: folder of that run.
+        out: folder to write.
+        share: of `run`, 0 to 1.
+
+    Returns:
+        The mixed `ColorModel`.
+
+    Raises:
+        ValueError: the share is not in 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"`share` must be in 0..1; received {share}.")
+    model = color_model.load(run / "best.keras")
+    known = {layer.name: layer.get_weights() for layer in color_model.load(older / "best.keras").network.layers}
+    for layer in model.network.layers:
+        weights = layer.get_weights()
+        if layer.name in known:
+            pairs = zip(weights, known[layer.name], strict=True)
+            layer.set_weights([share * new + (1 - share) * old for new, old in pairs])
+        elif isinstance(layer, layers.BatchNormalization) and isinstance(layer.gamma_initializer, initializers.Zeros):
+            gamma, beta, *statistics = weights
+            layer.set_weights([share * gamma, share * beta, *statistics])
+    out.mkdir(parents=True, exist_ok=True)
+    for name in ("run.json", "log.csv", "photos.csv"):
+        shutil.copy(run / name, out / name)
+    model.save(out / "best.keras")
+    return model
+
+
+def main(arguments=None):
+    """Runs the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("older", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--share", type=float, required=True, help="of RUN")
+    blend(**vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    main()
