@@ -379,7 +379,7 @@ def test_a_scale_that_would_enlarge_the_photo_is_left_out():
     model = Painter()
     inner = [frame.inner for frame in colorizer.frames(model, 50, 70, (1.5, 1.0, 2.0))]
     assert inner == [(32, 45), (48, 67)]
-    assert [frame.inner for frame in colorizer.frames(model, 5, 7, (2.0, 1.0))] == [(12, 18)]
+    assert [frame.inner for frame in colorizer.frames(model, 5, 7, (2.0, 1.0))] == [(15, 21)]
     model.fixed_size = True
     assert len(colorizer.frames(model, 500, 700, (1.0, 2.0))) == 1
 
