@@ -4,9 +4,9 @@ Its idea: what colour a thing has follows from what it is, and a network that a 
 know things already. So the encoder is EfficientNet-Lite0 with its knowledge of ImageNet; the decoder is as light as
 U-Net's can be (a convolution for each stride, skips added, not concatenated); the whole photo speaks through features
 pooled over all of it, which are added everywhere at the coarsest stride (as the fusion of Iizuka et al. 2016 does), and
-through transformer blocks at stride 16, where places that show the same sky or wall can agree on its colour; and the
-answer is a distribution over ab buckets at a quarter of the photo's size (Zhang et al. 2016), because chroma
-has little detail of its own: its edges come from the luminance when it is enlarged.
+through transformer blocks at stride 16 (Vaswani et al. 2017, section 3), where places that show the same sky or wall
+can agree on its colour; and the answer is a distribution over ab buckets at a quarter of the photo's size (Zhang et al.
+2016), because chroma has little detail of its own: its edges come from the luminance when it is enlarged.
 """
 
 import keras
