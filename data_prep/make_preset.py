@@ -1,17 +1,18 @@
 """Makes a preset of a training run: chooses its settings, measures the model, writes weights and model card.
 
     python -m data_prep.make_preset RUN saved_models/NAME --held-out PHOTOS [--held-out PHOTOS] --notes NOTES.json \\
-        --damage PHOTOS
+        --damage PHOTOS --choose-on PHOTOS
 
-The settings are chosen on validation photos of the run, never on the held-out ones, one after the other: the size that
-the network sees photos at, the temperature, the saturation, the mean with the mirror image, and a new black and white
-point for what the network sees, which is for old photos and so measured on damaged ones too. Each time that setting
-stays whose plain and balanced AuC have the highest sum, of those whose colourfulness is 0.75 to 1.1 of the truth's;
-but the first one stays where no other is better by a quarter of a point, which is noise (by a tenth for the black and
-white point, which is measured seven times on each photo). The figures of the card are those of `rainbownet evaluate` on
-each of the held-out sets, one of them with `--damage`; it is written from their JSON, which is kept in its
-metadata.json. NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits"
-(a list of sentences). Takes a quarter of an hour; writes two bytes a parameter.
+The settings are chosen on validation photos of the run, and on as many of `--choose-on`, whose sources the run should
+not have been trained on, since a network is surer of photos of sources that it knows; never on the held-out ones. They
+are chosen one after the other: the size that the network sees photos at, temperature and saturation, the mean with the
+mirror image, and a new black and white point for what the network sees, which is for old photos and so measured on
+damaged ones too. Each time that setting stays whose plain and balanced AuC have the highest sum, of those whose
+colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15 points, which is
+noise (by a tenth for the black and white point, which is measured seven times on each photo). The figures of the card
+are those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written from their
+JSON, which is kept in its metadata.json. NOTES.json holds what no figure says: "description", "data", "machine",
+"commands" (a list) and "limits" (a list of sentences). Takes a quarter of an hour; writes two bytes a parameter.
 """
 
 import argparse
@@ -21,21 +22,26 @@ from pathlib import Path
 from rainbownet import color_model, evaluation, presets, training
 from rainbownet.data.files import find_photos, write_atomically
 
-# What is tried, in this order; what comes first stays where nothing is better.
-TRIED = (
-    {"scales": ((1.0,), (0.7,), (0.7, 1.0), (1.4,))},
-    {"temperature": (1.0, 0.85, 0.7, 0.5, 0.38)},
-    {"saturation": (1.0, 0.8, 0.9, 1.1, 1.2)},
-    {"flip": (False, True)},
-    {"stretch": ("none", "network")},
+# What is tried, in this order; what comes first stays where nothing is better. A temperature above 1 makes pale what
+# the network is unsure of, and a saturation above 1 gives back what that takes from the rest.
+DIALS = (
+    *((1.0, saturation) for saturation in (1.0, 0.8, 0.9, 1.1, 1.2)),
+    *((1.2, 1.0), (1.2, 1.05), (1.2, 1.1), (1.4, 1.1), (1.4, 1.2)),
+    *((temperature, 1.0) for temperature in (0.85, 0.7, 0.5)),
 )
-NOISE = 0.25  # points of both AuC together
+TRIED = (
+    [{"scales": scales} for scales in ((1.0,), (0.7,), (0.7, 1.0), (1.4,))],
+    [{"temperature": temperature, "saturation": saturation} for temperature, saturation in DIALS],
+    [{"flip": flip} for flip in (False, True)],
+    [{"stretch": stretch} for stretch in ("none", "network")],
+)
+NOISE = 0.15  # points of both AuC together, over 400 photos, each with both settings
 DAMAGED_NOISE = 0.1  # where each photo is measured seven times
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
-CHOSEN_ON = 200  # validation photos
+CHOSEN_ON = 200  # validation photos, and of `--choose-on`
 
 
-def make_preset(run, folder, held_out, notes, damage=None):
+def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
     """Makes the preset.
 
     Args:
@@ -44,14 +50,15 @@ def make_preset(run, folder, held_out, notes, damage=None):
         held_out: folders or archives of photos that the model never saw.
         notes: dict as in NOTES.json above.
         damage: that of `held_out` which is measured damaged too.
+        choose_on: folders or archives of photos of sources that the run was not trained on, for choosing settings.
 
     Returns:
         The preset's metadata.
     """
     model = _named(color_model.load(run / "best.keras"), folder.name)
     settings = json.loads((run / "run.json").read_text())
-    photos = training.validation_photos(run)
-    tried = choose_settings(model, photos[:: max(1, len(photos) // CHOSEN_ON)])
+    groups = [training.validation_photos(run), [file for photos in choose_on for file in find_photos(photos)]]
+    tried = choose_settings(model, [file for group in groups for file in group[:: max(1, len(group) // CHOSEN_ON)]])
     figures = {}
     for photos in held_out:
         result = evaluation.evaluate(model, find_photos(photos), embed=model.embedder, damage=photos == damage)
@@ -66,6 +73,7 @@ def make_preset(run, folder, held_out, notes, damage=None):
             "system": settings["system"], "recipe": settings["recipe"], "precision": settings["precision"],
             "seed": settings["seed"], "steps": int(float(last["step"])), "minutes": float(last["minutes"]),
         },
+        "chosen_on": " and ".join(["validation photos of the training set", *(Path(p).name for p in choose_on)]),
         "settings": tried,
         "evaluation": figures,
     }  # fmt: skip
@@ -88,18 +96,18 @@ def choose_settings(model, photos):
         (colorfulness over the truth's) and `chosen`.
     """
     # Those of the model's file would be asked for where nothing is set; a regression has no temperature.
-    tried = {name: values for group in TRIED for name, values in group.items()}
+    tried = [list(group) for group in TRIED]
     if model.default_temperature is None:
-        del tried["temperature"]
-    settings = {name: values[0] for name, values in tried.items()}
+        tried[1] = [{"saturation": saturation} for temperature, saturation in DIALS if temperature == 1.0]
+    settings = {name: value for group in tried for name, value in group[0].items()}
     rows = []
-    for name, values in tried.items():
+    for group in tried:
+        damaged = "stretch" in group[0]
         found = []
-        for value in values:
-            model.defaults = {**settings, name: value}
-            figures = _measure(model, photos, damaged=name == "stretch")
-            found.append({"setting": {name: value}, **figures, "chosen": False})
-        best = best_of(found, DAMAGED_NOISE if name == "stretch" else NOISE)
+        for setting in group:
+            model.defaults = {**settings, **setting}
+            found.append({"setting": setting, **_measure(model, photos, damaged), "chosen": False})
+        best = best_of(found, DAMAGED_NOISE if damaged else NOISE)
         best["chosen"] = True
         settings |= best["setting"]
         rows += found
@@ -197,8 +205,8 @@ def card(metadata, settings):
             lines += ["", f"Damages take of that gain: {_taken(result['damage'])}."]
     lines += [
         "",
-        "The settings were chosen on validation photos of the training set, one after the other; for `stretch` both "
-        "AuC are means over the photos as they are and with each damage:",
+        f"The settings were chosen on {metadata['chosen_on']}, one after the other; for `stretch` both AuC are means "
+        "over the photos as they are and with each damage:",
         "",
         "| setting | balanced AuC (%) | AuC (%) | PSNR (dB) | colourfulness against the truth's |",
         "| --- | --- | --- | --- | --- |",
@@ -237,11 +245,13 @@ def main(arguments=None):
     parser.add_argument("preset", type=Path)
     parser.add_argument("--held-out", type=Path, action="append", required=True)
     parser.add_argument("--damage", type=Path, help="that of the held-out sets which is measured damaged too")
+    parser.add_argument("--choose-on", type=Path, action="append", default=[])
     parser.add_argument("--notes", type=Path, required=True)
     args = parser.parse_args(arguments)
     if args.damage and args.damage not in args.held_out:
         parser.error(f"--damage {args.damage} is none of the --held-out sets.")
-    make_preset(args.run, args.preset, args.held_out, json.loads(args.notes.read_text()), args.damage)
+    notes = json.loads(args.notes.read_text())
+    make_preset(args.run, args.preset, args.held_out, notes, args.damage, args.choose_on)
     print((args.preset / "README.md").read_text())
 
 

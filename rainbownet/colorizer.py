@@ -44,8 +44,8 @@ class Settings:
     """How photos are coloured.
 
     Args:
-        temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler; `None` takes the
-            codec's own.
+        temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler, most of all, above
+            1, where the network is unsure; `None` takes the codec's own.
         saturation: factor on the chroma: 0 gives the gray photo.
         ceiling: the highest chroma, in Lab units: stronger colours keep their hue and become as strong as this. `None`
             or infinity sets none.

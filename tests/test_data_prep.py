@@ -306,7 +306,8 @@ def test_the_list_of_sets_is_whole(checkout):
     assert len({entry["name"] for entry in sets}) == len(sets)
     for entry in sets:
         assert len(entry["commit"]) == 40 and entry["side"] >= 64 and entry["terms"] and entry["what"]
-    assert [entry["name"] for entry in sets if entry.get("held_out")] == ["heldout_flickr"]
+    never_trained_on = [entry["name"] for entry in sets if entry.get("held_out")]
+    assert never_trained_on == ["heldout_flickr", "choose_bsds", "choose_kodak"]
     assert all(entry["terms"] for entry in plan["picked"])
 
 
