@@ -12,7 +12,7 @@ colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no ot
 noise (by a tenth for the black and white point, which is measured seven times on each photo). The figures of the card
 are those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written from their
 JSON, which is kept in its metadata.json. NOTES.json holds what no figure says: "description", "data", "machine",
-"commands" (a list) and "limits" (a list of sentences). Takes a quarter of an hour; writes two bytes a parameter.
+"commands" (a list) and "limits" (a list of sentences). Takes half an hour; writes two bytes a parameter.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from rainbownet.data.files import find_photos, write_atomically
 DIALS = (
     *((1.0, saturation) for saturation in (1.0, 0.8, 0.9, 1.1, 1.2)),
     *((1.2, 1.0), (1.2, 1.05), (1.2, 1.1), (1.4, 1.1), (1.4, 1.2)),
-    *((temperature, 1.0) for temperature in (0.85, 0.7, 0.5)),
+    *((temperature, 1.0) for temperature in (0.85, 0.7, 0.5, 0.38)),
 )
 TRIED = (
     [{"scales": scales} for scales in ((1.0,), (0.7,), (0.7, 1.0), (1.4,))],
@@ -96,9 +96,10 @@ def choose_settings(model, photos):
         (colorfulness over the truth's) and `chosen`.
     """
     # Those of the model's file would be asked for where nothing is set; a regression has no temperature.
-    tried = [list(group) for group in TRIED]
+    tried = TRIED
     if model.default_temperature is None:
-        tried[1] = [{"saturation": saturation} for temperature, saturation in DIALS if temperature == 1.0]
+        tried = [[setting for setting in group if setting.get("temperature", 1.0) == 1.0] for group in TRIED]
+        tried = [[{k: v for k, v in setting.items() if k != "temperature"} for setting in group] for group in tried]
     settings = {name: value for group in tried for name, value in group[0].items()}
     rows = []
     for group in tried:
@@ -245,7 +246,9 @@ def main(arguments=None):
     parser.add_argument("preset", type=Path)
     parser.add_argument("--held-out", type=Path, action="append", required=True)
     parser.add_argument("--damage", type=Path, help="that of the held-out sets which is measured damaged too")
-    parser.add_argument("--choose-on", type=Path, action="append", default=[])
+    parser.add_argument(
+        "--choose-on", type=Path, action="append", default=[], help="photos of sources that training does not know"
+    )
     parser.add_argument("--notes", type=Path, required=True)
     args = parser.parse_args(arguments)
     if args.damage and args.damage not in args.held_out:

@@ -1,6 +1,7 @@
 """A run becomes a preset whose settings were chosen on its validation photos."""
 
 import json
+import types
 
 import keras
 import numpy as np
@@ -13,7 +14,7 @@ from rainbownet import presets, systems, training
 pytestmark = pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="trains through tf.data")
 
 
-def test_a_run_becomes_a_preset_with_a_card(tmp_path):
+def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
     photos = tmp_path / "photos"
     photos.mkdir()
     rng = np.random.default_rng(0)
@@ -27,7 +28,15 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path):
     folder = tmp_path / "toy"
     run, held_out = str(tmp_path / "run"), str(photos)
     given = ["--held-out", held_out, "--damage", held_out, "--choose-on", held_out, "--notes", str(notes)]
+    chosen_on, choose = [], make_preset.choose_settings
+
+    def spy(model, files):
+        chosen_on.extend(files)
+        return choose(model, files)
+
+    monkeypatch.setattr(make_preset, "choose_settings", spy)
     make_preset.main([run, str(folder), *given])
+    assert len(chosen_on) == len(training.validation_photos(tmp_path / "run")) + 80
 
     model, metadata = presets.load_preset(folder), json.loads((folder / "metadata.json").read_text())
     chosen = [row["setting"] for row in metadata["settings"] if row["chosen"]]
@@ -43,6 +52,31 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path):
     assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
     assert card.count("(chosen)") == 4 and "validation photos of the training set and photos, one after" in card
     assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
+
+
+def settings_where(monkeypatch, liked, default_temperature):
+    def measure(model, photos, damaged):
+        better = all(model.defaults.get(name) == value for name, value in liked.items())
+        return {"auc": 87.0, "auc_balanced": 66.0 + better, "psnr": 22.0, "vividness": 0.9}
+
+    monkeypatch.setattr(make_preset, "_measure", measure)
+    model = types.SimpleNamespace(default_temperature=default_temperature)
+    return make_preset.choose_settings(model, []), model.defaults
+
+
+def test_temperature_and_saturation_are_chosen_together(monkeypatch):
+    liked = {"temperature": 1.4, "saturation": 1.1}
+    rows, defaults = settings_where(monkeypatch, liked, 1.0)
+    assert defaults == {"scales": (1.0,), **liked, "flip": False, "stretch": "none"}
+    assert [row["setting"] for row in rows if row["chosen"]][1] == liked
+
+
+def test_a_regression_has_no_temperature_to_choose(monkeypatch):
+    rows, defaults = settings_where(monkeypatch, {"saturation": 0.9}, None)
+    assert defaults == {"scales": (1.0,), "saturation": 0.9, "flip": False, "stretch": "none"}
+    tried = [row["setting"]["saturation"] for row in rows if "saturation" in row["setting"]]
+    assert sorted(tried) == [0.8, 0.9, 1.0, 1.1, 1.2]
+    assert not any("temperature" in row["setting"] for row in rows)
 
 
 def test_damages_are_listed_from_the_worst():
