@@ -5,10 +5,10 @@
     python -m data_prep.pack --sets data_prep/photo_sets.toml --mirrors FOLDER OUT --held-out photos/val
 
 PHOTOS are folders, archives, or git repositories, bare or not, of which photos are read without checking them out. The
-third form makes the training set of the preset that ships: one archive in the folder OUT for each set of
-photo_sets.toml. FOLDER holds clones (`git clone --bare`), named owner+name, owner+name.git or owner+name/repo; the git
-protocol fetches a commit that is no branch's head too (`git fetch origin COMMIT`). Sets marked as held out are packed
-first, to be tested on, and no photo near one of theirs gets into the others.
+third form makes the training set of the preset that ships: one archive for each set of photo_sets.toml, in OUT/train,
+OUT/thumbnails or, for what must never be trained on, OUT/held_out. The latter are packed first, and no photo near one
+of theirs gets into the others. FOLDER holds clones (`git clone --bare`), named owner+name, owner+name.git or
+owner+name/repo; the git protocol fetches a commit that is no branch's head too (`git fetch origin COMMIT`).
 
 Photos are made sRGB, upright, opaque and shrunk to the short side; one that is that already, and carries no metadata,
 is packed byte by byte. Left out are those that are unreadable, too small, longer than 3:1, gray or sepia, drawings and
@@ -39,6 +39,9 @@ from data_prep.git_photos import GitRepository, git_directory
 from rainbownet.data.audit import is_gray_or_sepia
 from rainbownet.data.files import find_photos, write_atomically
 from rainbownet.data.photos import PhotoError, decode_rgb, read_size
+
+HELD_OUT = "held_out"
+"""The part of a list of sets that is packed first, and that nothing else may be near to."""
 
 LONGEST = 3
 """Greatest ratio of the sides."""
@@ -104,7 +107,7 @@ def pack(photos, out, side, count=None, held_out=None, seed=0, workers=2, progre
 
 
 def pack_sets(sets, mirrors, out, held_out=(), workers=2, progress=True):
-    """Packs the sets that a file lists, each into an archive of its name.
+    """Packs the sets that a file lists, each into an archive of its name in the folder of its part.
 
     Args:
         sets: TOML file, see `photo_sets.toml`.
@@ -129,10 +132,10 @@ def pack_sets(sets, mirrors, out, held_out=(), workers=2, progress=True):
         )
     held_out = list(held_out)
     for reserved in (True, False):
-        entries = [entry for entry in plan["set"] if entry.get("held_out", False) == reserved]
+        entries = [entry for entry in plan["set"] if (entry["part"] == HELD_OUT) == reserved]
         kept = near.HeldOut(held_out, progress) if held_out and entries else None
         for entry in entries:
-            path = Path(out) / f"{entry['name']}.tar"
+            path = Path(out) / entry["part"] / f"{entry['name']}.tar"
             with GitRepository(folders[entry["repository"]]) as repository:
                 photos = repository.photos(entry["commit"], entry["match"])
                 result = pack(photos, path, entry["side"], entry.get("count"), kept, plan["seed"], workers, progress)
@@ -362,7 +365,7 @@ def main(arguments=None):
     """Runs the command."""
     parser = commands.parser(__doc__)
     parser.add_argument("photos", type=Path, nargs="*", help="folders, archives or git repositories")
-    parser.add_argument("out", type=Path, help="archive to write; with --sets, a folder of them")
+    parser.add_argument("out", type=Path, help="archive to write; with --sets, a folder")
     parser.add_argument("--side", type=int, help="short side in pixels")
     parser.add_argument("--count", type=int, help="stop when so many are packed")
     parser.add_argument("--held-out", type=Path, action="append", default=[], help="photos to test on; may be repeated")

@@ -284,15 +284,15 @@ def test_sets_are_packed_from_mirrors_and_none_is_near_the_held_out_one(tmp_path
     sets = tmp_path / "sets.toml"
     sets.write_text(
         "seed = 1\n"
-        '[[set]]\nname = "train"\nrepository = "a/b"\ncommit = "HEAD"\nmatch = "^x/"\nside = 64\n'
-        '[[set]]\nname = "test"\nheld_out = true\nrepository = "c/d"\ncommit = "HEAD"\nmatch = "^y/"\nside = 64\n'
+        '[[set]]\nname = "real"\npart = "train"\nrepository = "a/b"\ncommit = "HEAD"\nmatch = "^x/"\nside = 64\n'
+        '[[set]]\nname = "test"\npart = "held_out"\nrepository = "c/d"\ncommit = "HEAD"\nmatch = "^y/"\nside = 64\n'
     )
     command = ["--sets", str(sets), "--mirrors", str(tmp_path / "mirrors"), str(tmp_path / "out")]
     pack.main(command)
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith("test: 5 packed") and lines[1].startswith("train: 4 packed, 2 near a held-out photo")
-    reserved = near.HeldOut([tmp_path / "out/test.tar"], progress=False)
-    assert near.find_near([tmp_path / "out/train.tar"], reserved, progress=False) == ([], 4)
+    assert lines[0].startswith("test: 5 packed") and lines[1].startswith("real: 4 packed, 2 near a held-out photo")
+    reserved = near.HeldOut([tmp_path / "out/held_out/test.tar"], progress=False)
+    assert near.find_near([tmp_path / "out/train/real.tar"], reserved, progress=False) == ([], 4)
     pack.main(command)
     assert capsys.readouterr().out.splitlines() == lines
     (tmp_path / "mirrors/a+b").rename(tmp_path / "mirrors/gone")
@@ -306,8 +306,9 @@ def test_the_list_of_sets_is_whole(checkout):
     assert len({entry["name"] for entry in sets}) == len(sets)
     for entry in sets:
         assert len(entry["commit"]) == 40 and entry["side"] >= 64 and entry["terms"] and entry["what"]
-    never_trained_on = [entry["name"] for entry in sets if entry.get("held_out")]
-    assert never_trained_on == ["heldout_flickr", "choose_bsds", "choose_kodak"]
+    parts = {part: [entry["name"] for entry in sets if entry["part"] == part] for part in ("held_out", "thumbnails")}
+    assert parts == {"held_out": ["heldout_flickr", "choose_bsds", "choose_kodak"], "thumbnails": ["tiny64"]}
+    assert {entry["part"] for entry in sets} == {"train", *parts}
     assert all(entry["terms"] for entry in plan["picked"])
 
 
