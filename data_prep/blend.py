@@ -4,7 +4,7 @@
 
 A share of 1 is RUN, 0 is OLDER (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3). What
 OLDER lacks are residual blocks that began with a scale of 0; such a scale is multiplied by the share. OUT gets the
-model and RUN's log, settings and names of photos, for `make_preset`.
+model and RUN's log, settings, names of photos and prior, for `make_preset` or for a run that begins with it.
 """
 
 import argparse
@@ -44,8 +44,9 @@ def blend(run, older, out, share):
             gamma, beta, *statistics = weights
             layer.set_weights([share * gamma, share * beta, *statistics])
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", "log.csv", "photos.csv"):
-        shutil.copy(run / name, out / name)
+    for name in ("run.json", "log.csv", "photos.csv", "prior.json"):
+        if (run / name).exists():  # a regression has no prior
+            shutil.copy(run / name, out / name)
     model.save(out / "best.keras")
     return model
 

@@ -22,7 +22,7 @@ def write_run(folder, attention, seed):
             layer.gamma.assign(np.ones(8))
     model = color_model.ColorModel(network, codec, (32, 32), 16)
     model.save(folder / "best.keras")
-    for name in ("run.json", "log.csv", "photos.csv"):
+    for name in ("run.json", "log.csv", "photos.csv", "prior.json"):
         (folder / name).write_text(f"{name} of {folder.name}")
     return model
 
@@ -41,7 +41,8 @@ def test_at_its_ends_it_is_one_of_the_runs(runs, share):
     mixed = color_model.load(folder / "out" / "best.keras").network(l)
     wanted = (new if share else older).network(l)
     np.testing.assert_allclose(ops.convert_to_numpy(mixed), ops.convert_to_numpy(wanted), atol=1e-5)
-    assert (folder / "out" / "log.csv").read_text() == "log.csv of new"
+    for name in ("run.json", "log.csv", "photos.csv", "prior.json"):
+        assert (folder / "out" / name).read_text() == f"{name} of new"
 
 
 def test_between_them_every_weight_is_a_mean(runs):
@@ -51,6 +52,13 @@ def test_between_them_every_weight_is_a_mean(runs):
     kernel, wanted, unwanted = (ops.convert_to_numpy(kernel) for kernel in kernels)
     np.testing.assert_allclose(kernel, 0.7 * wanted + 0.3 * unwanted, atol=1e-6)
     np.testing.assert_allclose(ops.convert_to_numpy(mixed.get_layer("attend0_scale2").gamma), 0.7, atol=1e-6)
+
+
+def test_a_run_without_a_prior_is_mixed_too(runs):
+    folder, *_ = runs
+    (folder / "new/prior.json").unlink()
+    blend.blend(folder / "new", folder / "older", folder / "out", 0.5)
+    assert not (folder / "out/prior.json").exists()
 
 
 def test_a_share_is_a_share(tmp_path):
