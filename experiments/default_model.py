@@ -8,13 +8,13 @@ TensorFlow backend; which precision is faster depends on the cores (`default_mod
 the loader is threads and NumPy, there is no tf.data in it. A run is interrupted and resumed at will: checkpoints stand
 in RUN every few minutes. `--begin` goes on from the weights of a run that has ended, as a new one.
 
-Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, other proportions, and
-for half of the photos the damages of old prints on the luminance alone, so that the answer is the colour of the
-undamaged photo. Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the
-distance of the mean colour from the true one, half of it without weights and half with almost those of the
-class-balanced AuC: it is what both AuC count. `--evenness` asks besides for colour that changes no more than the true
-one, against blotches. AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the
-decoder's rate, and a moving average of all weights, which is what is kept.
+Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, and for half of the
+photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
+Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
+mean colour from the true one, half of it without weights and half with almost those of the class-balanced AuC: it is
+what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches.
+AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a
+moving average of all weights, which is what is kept.
 """
 
 import argparse
@@ -46,8 +46,6 @@ from rainbownet.priors import ColorPrior
 THINNED = 2  # of so many rows and columns of the output, the loss sees one
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
 VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
-NEAREST = 1.9  # a photo is enlarged up to so many times before the square is cut out of it
-WIDEST = 1.28  # and half of the photos are made up to so many times as wide, or as high
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
 NETWORKS = {
@@ -206,9 +204,7 @@ class Loader:
 
     def _photo(self, draw):
         photos = self.groups[draw.choice(len(self.groups), p=self.shares)][1]
-        rgb = decode_rgb(photos[draw.integers(len(photos))].read(), round(self.size * draw.uniform(1, NEAREST)))
-        if draw.random() < 0.5:
-            rgb = widened(rgb, WIDEST ** draw.uniform(-1, 1))
+        rgb = decode_rgb(photos[draw.integers(len(photos))].read(), round(self.size * draw.uniform(1, 1.4)))
         top, left = draw.integers(0, np.array(rgb.shape[:2]) - self.size + 1)
         rgb = rgb[top : top + self.size, left : left + self.size]
         if draw.random() < 0.5:
@@ -217,13 +213,6 @@ class Loader:
         if draw.random() < self.damaged:
             l = damaged(l, draw)
         return l[..., None], shrunk(rgb)
-
-
-def widened(rgb, factor):
-    """Makes a photo `factor` times as wide, or where that is below 1, as many times as high."""
-    height, width = rgb.shape[:2]
-    size = round(width * max(factor, 1)), round(height * max(1 / factor, 1))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.BILINEAR))
 
 
 def shrunk(rgb):

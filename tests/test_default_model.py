@@ -45,15 +45,6 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
 
 
-@pytest.mark.parametrize(("factor", "size"), [(1.25, (60, 100)), (0.8, (75, 80)), (1.0, (60, 80))])
-def test_a_photo_is_made_wider_or_higher_and_never_smaller(factor, size):
-    rgb = np.zeros((60, 80, 3), "uint8")
-    rgb[:, 40:] = 255
-    wide = default_model.widened(rgb, factor)
-    assert wide.shape == (*size, 3)
-    assert wide[:, : size[1] // 2 - 2].max() == 0 and wide[:, size[1] // 2 + 2 :].min() == 255
-
-
 def test_a_run_may_begin_with_a_network_of_fewer_layers():
     source = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="known")])
     network = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="known"), layers.Dense(4, name="new")])
