@@ -44,9 +44,10 @@ def blend(run, older, out, share):
             gamma, beta, *statistics = weights
             layer.set_weights([share * gamma, share * beta, *statistics])
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", "log.csv", "photos.csv", "prior.json"):
-        if (run / name).exists():  # a regression has no prior
-            shutil.copy(run / name, out / name)
+    for name in ("run.json", "log.csv", "photos.csv"):
+        shutil.copy(run / name, out / name)
+    if (run / "prior.json").exists():  # a regression has none
+        shutil.copy(run / "prior.json", out / "prior.json")
     model.save(out / "best.keras")
     return model
 
