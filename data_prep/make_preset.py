@@ -5,14 +5,16 @@
 
 The settings are chosen on validation photos of the run, and on as many of `--choose-on`, whose sources the run should
 not have been trained on, since a network is surer of photos of sources that it knows; never on the held-out ones. They
-are chosen one after the other: the size that the network sees photos at, temperature and saturation, the mean with the
-mirror image, and a new black and white point for what the network sees, which is for old photos and so measured on
-damaged ones too. Each time that setting stays whose plain and balanced AuC have the highest sum, of those whose
-colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15 points, which is
-noise (by a tenth for the black and white point, which is measured seven times on each photo). The figures of the card
-are those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written from their
-JSON, which is kept in its metadata.json. NOTES.json holds what no figure says: "description", "data", "machine",
-"commands" (a list) and "limits" (a list of sentences). Takes half an hour; writes two bytes a parameter.
+are chosen one after the other: the size that the network sees photos at, temperature and saturation, how far cool
+colours that it is unsure of become gray, which comes first as it is what the eye likes better, the mean with the mirror
+image, and a new black and white point for what the network sees, which is for old photos and so measured on damaged
+ones too. Each time that setting stays whose plain and balanced AuC have the highest sum, less 0.4 points for each
+further pass through the network that it asks for, of those whose colourfulness is 0.75 to 1.1 of the truth's; but the
+first one stays where no other is better by 0.15 points, which is noise (by a tenth for the black and white point, which
+is measured seven times on each photo). The figures of the card are those of `rainbownet evaluate` on each of the
+held-out sets, one of them with `--damage`; it is written from their JSON, which is kept in its metadata.json.
+NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits" (a list of
+sentences). Takes half an hour, and says each setting as it has been measured; writes two bytes a parameter.
 """
 
 import argparse
@@ -32,11 +34,13 @@ DIALS = (
 TRIED = (
     [{"scales": scales} for scales in ((1.0,), (0.7,), (0.7, 1.0), (1.4,))],
     [{"temperature": temperature, "saturation": saturation} for temperature, saturation in DIALS],
+    [{"calm": calm} for calm in (1.0, 0.5, 0.0)],
     [{"flip": flip} for flip in (False, True)],
     [{"stretch": stretch} for stretch in ("none", "network")],
 )
 NOISE = 0.15  # points of both AuC together, over 400 photos, each with both settings
 DAMAGED_NOISE = 0.1  # where each photo is measured seven times
+PASS = 0.4  # points of both AuC together that a further pass through the network, or its time, has to bring
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
 CHOSEN_ON = 200  # validation photos, and of `--choose-on`
 
@@ -92,14 +96,16 @@ def choose_settings(model, photos):
         photos: list of `PhotoFile`, none of them held out.
 
     Returns:
-        List of dicts, one for each that was tried: `setting` (dict), `auc`, `auc_balanced`, `psnr`, `vividness`
-        (colorfulness over the truth's) and `chosen`.
+        List of dicts, one for each that was tried: `setting` (dict), `passes` (through the network, by their time),
+        `auc`, `auc_balanced`, `psnr`, `vividness` (colorfulness over the truth's) and `chosen`.
     """
-    # Those of the model's file would be asked for where nothing is set; a regression has no temperature.
+    # Those of the model's file would be asked for where nothing is set; a regression has no temperature and is never
+    # unsure.
     tried = TRIED
     if model.default_temperature is None:
         tried = [[setting for setting in group if setting.get("temperature", 1.0) == 1.0] for group in TRIED]
         tried = [[{k: v for k, v in setting.items() if k != "temperature"} for setting in group] for group in tried]
+        tried = [group for group in tried if "calm" not in group[0]]
     settings = {name: value for group in tried for name, value in group[0].items()}
     rows = []
     for group in tried:
@@ -107,7 +113,12 @@ def choose_settings(model, photos):
         found = []
         for setting in group:
             model.defaults = {**settings, **setting}
-            found.append({"setting": setting, **_measure(model, photos, damaged), "chosen": False})
+            # A photo seen larger takes the time of several.
+            passes = sum(scale**2 for scale in model.defaults["scales"]) * (1 + model.defaults["flip"])
+            row = {"setting": setting, "passes": passes, **_measure(model, photos, damaged), "chosen": False}
+            gains = ", ".join(f"{name} {row[name]:.2f}" for name in ("auc_balanced", "auc", "psnr", "vividness"))
+            print(f"{_said(setting)}: {gains}", flush=True)
+            found.append(row)
         best = best_of(found, DAMAGED_NOISE if damaged else NOISE)
         best["chosen"] = True
         settings |= best["setting"]
@@ -120,7 +131,7 @@ def best_of(found, noise=NOISE):
     """Finds the setting that stays.
 
     Args:
-        found: dicts with `auc`, `auc_balanced` and `vividness`.
+        found: dicts with `passes`, `auc`, `auc_balanced` and `vividness`.
         noise: points of both AuC together by which another than the first has to be better.
 
     Returns:
@@ -129,7 +140,7 @@ def best_of(found, noise=NOISE):
 
     def key(row):
         beyond = max(LIFELIKE[0] - row["vividness"], row["vividness"] - LIFELIKE[1], 0.0)
-        return -beyond, row["auc"] + row["auc_balanced"]
+        return -beyond, row["auc"] + row["auc_balanced"] - PASS * max(row["passes"] - 1, 0)
 
     best = max(found, key=key)
     first = found[0]

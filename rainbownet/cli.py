@@ -81,6 +81,10 @@ def colorize(
     saturation: Annotated[
         float | None, typer.Option(min=0, help="Factor on all colors: 0 is gray, 2 twice as vivid.")
     ] = None,
+    calm: Annotated[
+        float | None,
+        typer.Option(min=0, max=1, help="How far cool colors that the model is unsure of become gray, 0 to 1."),
+    ] = None,
     ceiling: Annotated[float | None, typer.Option(min=0, help="Highest chroma, in Lab units; inf sets none.")] = None,
     flip: Annotated[
         bool | None, typer.Option("--flip/--no-flip", help="Let the photo's mirror image count too; takes longer.")
@@ -109,7 +113,7 @@ def colorize(
     from rainbownet import presets
     from rainbownet.colorizer import Colorizer
 
-    settings = {"temperature": temperature, "saturation": saturation, "ceiling": ceiling, "flip": flip}
+    settings = {"temperature": temperature, "saturation": saturation, "calm": calm, "ceiling": ceiling, "flip": flip}
     settings |= {"scales": tuple(scale) if scale else None, "stretch": stretch}
     colorizer = Colorizer.load(model or presets.DEFAULT, **settings)
     done, skipped, failed, targets = 0, [], [], set()

@@ -9,6 +9,7 @@ trained on.
 
 import dataclasses
 import functools
+import math
 
 import keras
 import numpy as np
@@ -22,6 +23,13 @@ _STEPS = 65535  # of the input in the table of all colours: half a step is 8e-4 
 
 # The reach of V, the longer axis of YUV.
 _V_REACH = float(color.YUV_FROM_RGB[2, 0])
+
+# What `calm` takes back: colours within 75 degrees of this hue of the Lab plane, from green-blue over blue to pink,
+# less and less of those up to 105 degrees from it; wholly where the distribution's colours agree by 0.3 at the most,
+# not at all from 0.6 on. Why these: docs/coloring.md.
+_COOL = np.array([math.cos(math.radians(255)), math.sin(math.radians(255))], "float32")[:, None]
+_COOL_EDGE = math.cos(math.radians(75))
+_UNSURE, _SURE = 0.3, 0.6
 
 # Gray of R, G and B: the formula of the Dropout CNN's document, whose coefficients sum to 0.937, and that of BT.601.
 GRAY_WEIGHTS = {"document": (0.21, 0.72, 0.007), "rec601": (0.299, 0.587, 0.114)}
@@ -121,7 +129,7 @@ class BucketCodec:
         """
         return ops.cast(l, "float32")
 
-    def decode(self, logits, temperature=None, l=None):
+    def decode(self, logits, temperature=None, l=None, calm=0.0):
         """Turns a network's output into chroma.
 
         Args:
@@ -129,6 +137,9 @@ class BucketCodec:
             temperature: see `colors`.
             l: (batch, H, W, 1) float, L in 0..100 at the size of the network's input; needed where the colour space
                 leaves ab to depend on it.
+            calm: how far cool colours, from green-blue over blue to pink, become gray where the distribution's colours
+                disagree: 0 leaves them, 1 makes them gray. They disagree where the mean's chroma is small against the
+                mean of their chroma. A mean of red and blue is purple, which neither of them is.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -136,7 +147,15 @@ class BucketCodec:
         Raises:
             ValueError: the temperature is negative, or `l` is missing.
         """
-        return self._ab(self.colors(logits, temperature), l)
+        shares = self._shares(logits, temperature)
+        ab = self._ab(self._mean(shares), l)
+        if not calm:
+            return ab
+        chroma = ops.convert_to_tensor(np.hypot(*self._chroma.T)[:, None])
+        agreement = _length(ops.matmul(shares, self._chroma)) / ops.maximum(ops.matmul(shares, chroma), 1e-6)
+        unsure = ops.clip((_SURE - agreement) / (_SURE - _UNSURE), 0, 1)
+        cool = ops.clip(0.5 + ops.matmul(ab, _COOL) / ops.maximum(_length(ab), 1e-6) / (2 * _COOL_EDGE), 0, 1)
+        return ab * (1 - calm * cool * unsure)
 
     def colors(self, logits, temperature=None):
         """Turns a network's output into colours of the buckets' own space.
@@ -154,14 +173,25 @@ class BucketCodec:
         Raises:
             ValueError: the temperature is negative.
         """
+        return self._mean(self._shares(logits, temperature))
+
+    def _shares(self, logits, temperature):
+        """The distribution at a temperature, (batch, height, width, n)."""
         temperature = self.temperature if temperature is None else temperature
         if temperature < 0:
             raise ValueError(f"`temperature` must be 0 or more; received {temperature}.")
-        centers = ops.convert_to_tensor(self.buckets.centers)
         logits = ops.cast(logits, "float32")
         if temperature == 0:
-            return ops.take(centers, ops.argmax(logits, axis=-1), axis=0)
-        return ops.matmul(ops.softmax(logits / temperature, axis=-1), centers)
+            return ops.one_hot(ops.argmax(logits, axis=-1), len(self.buckets))
+        return ops.softmax(logits / temperature, axis=-1)
+
+    def _mean(self, shares):
+        return ops.matmul(shares, ops.convert_to_tensor(self.buckets.centers))
+
+    @property
+    def _chroma(self):
+        """(n, 2) float32, the buckets as vectors from gray."""
+        return self.buckets.centers
 
     def _split(self, rgb):
         """The network's input, (..., 1), and what the buckets lie in, (..., channels)."""
@@ -269,11 +299,15 @@ class PaletteCodec(BucketCodec):
     def input_from_l(self, l):
         return color.gray_of_luminance(l) * sum(GRAY_WEIGHTS[self.weights])
 
-    def colors(self, logits, temperature=None):
+    def _shares(self, logits, temperature):
         if not self.ordinal:
-            return super().colors(logits, temperature)
+            return super()._shares(logits, temperature)
         place = (len(self.buckets) - 1) * ops.sigmoid(ops.cast(logits[..., 0], "float32"))
-        return ops.take(ops.convert_to_tensor(self.buckets.centers), ops.cast(place, "int32"), axis=0)
+        return ops.one_hot(ops.cast(place, "int32"), len(self.buckets))
+
+    @functools.cached_property
+    def _chroma(self):
+        return ops.convert_to_numpy(self._ab(ops.convert_to_tensor(self.buckets.centers), None))
 
     def _split(self, rgb):
         rgb = ops.convert_to_tensor(rgb)
@@ -329,13 +363,14 @@ class RegressionCodec:
         """Gives what the network sees of a photo of which only L is known: L itself."""
         return ops.cast(l, "float32")
 
-    def decode(self, output, temperature=None, l=None):
+    def decode(self, output, temperature=None, l=None, calm=0.0):
         """Turns a network's output into chroma.
 
         Args:
             output: (batch, height, width, 2) float.
             temperature: ignored; a regression predicts no distribution.
             l: ignored; ab does not depend on the luminance.
+            calm: ignored, as the temperature.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -412,6 +447,10 @@ class ClusteredRGB:
         for rgb in photos:
             clusters.update(rgb.astype("float32") / 255)
         return PaletteCodec(clusters.palette(self.colors), self.weights, self.ordinal, self.temperature)
+
+
+def _length(vectors):
+    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True))
 
 
 def _as_small_as(plane, output):

@@ -75,7 +75,7 @@ class ColorModel(keras.Model):
     def call(self, inputs, training=None):
         return self.network(inputs, training=training)
 
-    def predict_chroma(self, l, embedding=None, temperature=None):
+    def predict_chroma(self, l, embedding=None, temperature=None, calm=0.0):
         """Predicts colours from luminance.
 
         The network is compiled once it has been called a few times, as it is for a folder of photos or a film; for one
@@ -85,6 +85,7 @@ class ColorModel(keras.Model):
             l: (batch, height, width, 1) float, L in 0..100; sides divisible by `stride`.
             embedding: (batch, n) float, where the network needs it.
             temperature: see `BucketCodec.decode`; `None` takes the codec's own.
+            calm: see `BucketCodec.decode`.
 
         Returns:
             (batch, h, w, 2) float32, ab in Lab units, at the size of the network's output.
@@ -108,7 +109,7 @@ class ColorModel(keras.Model):
         self._calls += concrete
         compiled = concrete and self._calls > _UNCOMPILED_CALLS
         output = self.network.predict_on_batch(inputs) if compiled else self.network(inputs, training=False)
-        return self.codec.decode(_color(output), temperature, ops.cast(l, "float32"))
+        return self.codec.decode(_color(output), temperature, ops.cast(l, "float32"), calm)
 
     def get_config(self):
         return {

@@ -47,6 +47,8 @@ class Settings:
         temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler, most of all, above
             1, where the network is unsure; `None` takes the codec's own.
         saturation: factor on the chroma: 0 gives the gray photo.
+        calm: 0..1, how far cool colours that the network is unsure of become gray, see `BucketCodec.decode`; not for
+            regressions, which are never unsure.
         ceiling: the highest chroma, in Lab units: stronger colours keep their hue and become as strong as this. `None`
             or infinity sets none.
         flip: whether the network also sees the photo's mirror image, and the mean of both answers counts. Takes twice
@@ -62,6 +64,7 @@ class Settings:
 
     temperature: float | None = None
     saturation: float = 1.0
+    calm: float = 0.0
     ceiling: float | None = None
     flip: bool = False
     scales: tuple[float, ...] = (1.0,)
@@ -73,6 +76,8 @@ class Settings:
             value = getattr(self, name)
             if value is not None and not 0 <= value < math.inf:
                 raise ValueError(f"`{name}` must be a number from 0 up; received {value}.")
+        if not 0 <= self.calm <= 1:
+            raise ValueError(f"`calm` must be a number in 0..1; received {self.calm}.")
         if self.ceiling is not None and not self.ceiling >= 0:
             raise ValueError(f"`ceiling` must be a number from 0 up; received {self.ceiling}.")
         if not self.scales or not all(0.1 <= scale <= 10 for scale in self.scales):
@@ -162,8 +167,16 @@ class Colorizer:
         return cls.load(preset, **settings)
 
     def __call__(
-        self, photo, temperature=None, saturation=None, ceiling=None, flip=None, scales=None, stretch=None
-    ):  # fmt: skip
+        self,
+        photo,
+        temperature=None,
+        saturation=None,
+        calm=None,
+        ceiling=None,
+        flip=None,
+        scales=None,
+        stretch=None,
+    ):
         """Colors a photo, or a list of photos of any sizes.
 
         A photo that has colours already, sepia tones included, is made gray first.
@@ -173,6 +186,7 @@ class Colorizer:
                 uint16 or float in 0..1. A list of these, or an array (batch, height, width, 1 or 3), is a batch.
             temperature: see `Settings`, also for what follows; `None` takes the colorizer's own.
             saturation: factor on the chroma.
+            calm: how far cool colours that the network is unsure of become gray.
             ceiling: the highest chroma.
             flip: whether the photo's mirror image counts too.
             scales: sizes that the network sees the photo at.
@@ -188,7 +202,13 @@ class Colorizer:
             MemoryError: the photo, or the network's work on it, does not fit into memory.
         """
         settings = self.settings.but(
-            temperature=temperature, saturation=saturation, ceiling=ceiling, flip=flip, scales=scales, stretch=stretch
+            temperature=temperature,
+            saturation=saturation,
+            calm=calm,
+            ceiling=ceiling,
+            flip=flip,
+            scales=scales,
+            stretch=stretch,
         )
         if isinstance(photo, (list, tuple)):
             return self._color(photo, settings)
@@ -306,9 +326,10 @@ def predict(model, l, settings, embedding=None):
     """
     if settings.stretch != "none":
         l = stretched(l, *tones(l))
-    ab = model.predict_chroma(l, embedding, settings.temperature)
+    dials = embedding, settings.temperature, settings.calm
+    ab = model.predict_chroma(l, *dials)
     if settings.flip:
-        mirrored = model.predict_chroma(ops.flip(l, axis=2), embedding, settings.temperature)
+        mirrored = model.predict_chroma(ops.flip(l, axis=2), *dials)
         ab = (ab + ops.flip(mirrored, axis=2)) / 2
     return ab
 

@@ -160,12 +160,13 @@ def test_every_dial_reaches_the_colorizer(colorize, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(Colorizer, "__call__", lambda self, gray: seen.append(self) or np.dstack([gray] * 3))
     save(tmp_path / "a.png", gray())
-    dials = ["--ceiling", "60", "--flip", "--scale", "1", "--scale", "1.5", "--stretch", "network"]
+    dials = ["--calm", "0.5", "--ceiling", "60", "--flip", "--scale", "1", "--scale", "1.5"]
+    dials += ["--stretch", "network"]
     assert colorize(tmp_path / "a.png", *dials).exit_code == 0
     settings = seen[0].settings
     assert (settings.ceiling, settings.flip, settings.scales, settings.stretch) == (60, True, (1, 1.5), "network")
-    assert (settings.temperature, settings.saturation) == (None, 1)
-    said = "saturation 1, ceiling 60, flip yes, scales 1 and 1.5, stretch network"
+    assert (settings.temperature, settings.saturation, settings.calm) == (None, 1, 0.5)
+    said = "saturation 1, calm 0.5, ceiling 60, flip yes, scales 1 and 1.5, stretch network"
     assert seen[0].describe() == f"temperature {seen[0].model.default_temperature:g}, {said}"
     result = colorize(tmp_path / "a.png", "--overwrite", "--stretch", "all")
     assert "`stretch` must be one of none, network, photo; received 'all'." in mistake(result)

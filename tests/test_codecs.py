@@ -137,6 +137,36 @@ def test_uv_of_a_smaller_output_takes_the_averaged_luminance():
     np.testing.assert_allclose(UV.decode(logits, l=fine), UV.decode(logits, l=l), atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("colors", "left"),
+    [
+        ([(40, 30), (-30, -60)], 0.0),  # orange or blue: the violet between them is neither
+        ([(40, 20), (40, 25)], 1.0),  # one red or another
+        ([(5, -40), (0, -40)], 1.0),  # one blue or another: the sky
+        ([(60, 10), (-50, 10)], 1.0),  # red or green: a brown, which is quiet by itself
+    ],
+)
+def test_calm_leaves_cool_colors_only_where_the_distribution_agrees(colors, left):
+    codec = BucketCodec(Palette(colors), temperature=1.0)
+    logits = np.zeros((1, 1, 1, 2), "float32")
+    loud, half, calm = (ops.convert_to_numpy(codec.decode(logits, calm=calm))[0, 0, 0] for calm in (0, 0.5, 1))
+    np.testing.assert_allclose(loud, codec.colors(logits)[0, 0, 0])
+    np.testing.assert_allclose(calm, left * loud, atol=1e-4)
+    np.testing.assert_allclose(half, (1 + left) / 2 * loud, atol=1e-4)
+    np.testing.assert_allclose(codec.decode(logits, 0, calm=1), codec.decode(logits, 0))
+
+
+@pytest.mark.parametrize("codec", CODECS, ids=lambda codec: type(codec).__name__)
+def test_calm_never_adds_color_and_never_turns_it(codec):
+    draw = np.random.default_rng(1)
+    logits = draw.normal(size=(1, 8, 8, codec.outputs)).astype("float32")
+    l = np.full((1, 8, 8, 1), 50, "float32")
+    loud, calm = (ops.convert_to_numpy(codec.decode(logits, 1.0, l, calm)) for calm in (0, 1))
+    share = np.sum(calm * loud, axis=-1) / np.maximum(np.sum(loud * loud, axis=-1), 1e-9)
+    assert (share > -1e-5).all() and (share < 1 + 1e-5).all()
+    np.testing.assert_allclose(calm, share[..., None] * loud, atol=1e-3)
+
+
 def test_a_palette_gives_its_own_colors_and_their_ab():
     logits = 100 * np.eye(5, dtype="float32")[None, None]
     np.testing.assert_allclose(RGB.colors(logits)[0, 0], PALETTE.centers)

@@ -1,11 +1,15 @@
 """The colorizer: luminance kept, chroma enlarged, any photo, any size."""
 
+import keras
 import numpy as np
 import pytest
 from keras import ops
 from PIL import Image
 
 from rainbownet import color, colorizer, systems
+from rainbownet.buckets import Palette
+from rainbownet.codecs import BucketCodec
+from rainbownet.color_model import ColorModel
 from rainbownet.colorizer import Colorizer, Frame, SmallChroma, gray_copy
 
 
@@ -23,7 +27,7 @@ class Painter:
     def __init__(self, paint=lambda y, x: (20 + 0 * y, -30 + 0 * x), shrink=1):
         self.paint, self.shrink, self.inputs = paint, shrink, []
 
-    def predict_chroma(self, l, embedding=None, temperature=None):
+    def predict_chroma(self, l, embedding=None, temperature=None, calm=0.0):
         self.inputs.append(l)
         height, width = (side // self.shrink for side in l.shape[1:3])
         places = np.meshgrid((np.arange(height) + 0.5) / height, (np.arange(width) + 0.5) / width, indexing="ij")
@@ -305,6 +309,7 @@ def test_chroma_takes_the_temperature(photo, model):
     ("dial", "value"),
     [
         *((dial, value) for dial in ("temperature", "saturation") for value in (-0.1, float("nan"), float("inf"))),
+        *(("calm", value) for value in (-0.1, 1.1, float("nan"))),
         ("ceiling", -1.0),
         ("ceiling", float("nan")),
         ("scales", ()),
@@ -317,6 +322,17 @@ def test_dials_out_of_range_are_refused(dial, value, photo):
         Colorizer(Painter())(photo, **{dial: value})
     with pytest.raises(ValueError, match=f"`{dial}` must be .* received"):
         Colorizer(Painter(), **{dial: value})
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_calm_takes_color_from_what_the_network_is_unsure_of(flip):
+    l = keras.Input((None, None, 1), name="l")
+    network = keras.Model(l, keras.layers.Conv2D(2, 1, kernel_initializer="zeros")(l))
+    codec = BucketCodec(Palette([[40, 30], [-30, -60]]), temperature=1.0)
+    colorizer = Colorizer(ColorModel(network, codec, (32, 32), 1), flip=flip)
+    gray = np.full((40, 50), 120, "uint8")
+    for calm, ab in ((None, (5, -15)), (0.5, (2.5, -7.5)), (1, (0, 0))):
+        np.testing.assert_allclose(lab(colorizer(gray, calm=calm))[20, 20, 1:], ab, atol=0.6)
 
 
 def test_what_a_call_does_not_say_the_colorizer_says_and_then_the_model():
@@ -520,7 +536,7 @@ def test_a_model_with_an_embedding_gets_it(photo):
     painter.embedder = lambda l: np.array([[l.shape[1], l.mean()]], "float32")
     seen = []
 
-    def predict(l, embedding, temperature):
+    def predict(l, embedding, *dials):
         seen.append(embedding)
         return Painter.predict_chroma(painter, l)
 

@@ -105,8 +105,8 @@ def dialled():
     codec = systems.get("rainbownet").codec
     model = systems.ColorModel(systems.models.eccv16(outputs=codec.outputs, filters=2), codec, (32, 32), 8)
     model.network.layers[-1].kernel.assign(model.network.layers[-1].kernel * 20)
-    model.defaults = {"temperature": 0.2, "saturation": 1.2, "ceiling": 40, "flip": True, "scales": [1, 2]}
-    model.defaults["stretch"] = "photo"
+    model.defaults = {"temperature": 0.2, "saturation": 1.2, "calm": 0.7, "ceiling": 40, "flip": True}
+    model.defaults |= {"scales": [1, 2], "stretch": "photo"}
     return model
 
 

@@ -40,7 +40,7 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
 
     model, metadata = presets.load_preset(folder), json.loads((folder / "metadata.json").read_text())
     chosen = [row["setting"] for row in metadata["settings"] if row["chosen"]]
-    names = ["scales", "temperature", "saturation", "flip", "stretch"]
+    names = ["scales", "temperature", "saturation", "calm", "flip", "stretch"]
     assert [name for setting in chosen for name in setting] == names
     wanted = {name: value for setting in chosen for name, value in setting.items()}
     assert json.loads(json.dumps(model.defaults)) == wanted
@@ -50,7 +50,7 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
     row = figures["rows"]["model"]
     assert f"| model | {row['psnr']:.2f} | {row['auc']:.1f} | {row['auc_balanced']:.1f} |" in card
     assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
-    assert card.count("(chosen)") == 4 and "validation photos of the training set and photos, one after" in card
+    assert card.count("(chosen)") == 5 and "validation photos of the training set and photos, one after" in card
     assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
 
 
@@ -67,7 +67,7 @@ def settings_where(monkeypatch, liked, default_temperature):
 def test_temperature_and_saturation_are_chosen_together(monkeypatch):
     liked = {"temperature": 1.4, "saturation": 1.1}
     rows, defaults = settings_where(monkeypatch, liked, 1.0)
-    assert defaults == {"scales": (1.0,), **liked, "flip": False, "stretch": "none"}
+    assert defaults == {"scales": (1.0,), **liked, "calm": 1.0, "flip": False, "stretch": "none"}
     assert [row["setting"] for row in rows if row["chosen"]][1] == liked
 
 
@@ -85,7 +85,7 @@ def test_damages_are_listed_from_the_worst():
 
 
 def found(*rows):
-    return [dict(zip(("setting", "vividness", "auc", "auc_balanced"), row, strict=True)) for row in rows]
+    return [dict(zip(("setting", "vividness", "auc", "auc_balanced"), row, strict=True), passes=1) for row in rows]
 
 
 def test_the_setting_that_stays_has_the_highest_sum_of_both_auc():
@@ -96,6 +96,21 @@ def test_the_setting_that_stays_has_the_highest_sum_of_both_auc():
 def test_what_is_too_pale_or_too_strong_does_not_stay():
     rows = found(("pale", 0.6, 89.0, 66.0), ("right", 0.8, 86.0, 64.0), ("strong", 1.3, 87.0, 68.0))
     assert make_preset.best_of(rows)["setting"] == "right"
+
+
+def test_a_further_pass_has_to_bring_more_than_noise():
+    rows = found((1, 0.9, 87.0, 66.0), (2, 0.9, 87.2, 66.15))
+    assert make_preset.best_of(rows)["setting"] == 2
+    rows[1]["passes"] = 2
+    assert make_preset.best_of(rows)["setting"] == 1
+    rows[1]["auc"] += 0.3
+    assert make_preset.best_of(rows)["setting"] == 2
+
+
+def test_passes_count_by_the_time_that_they_take(monkeypatch):
+    rows, _ = settings_where(monkeypatch, {}, 1.0)
+    said = {str(row["setting"]): row["passes"] for row in rows if row["setting"].keys() & {"scales", "flip"}}
+    assert [round(passes, 2) for passes in said.values()] == [1, 0.49, 1.49, 1.96, 1, 2]
 
 
 def test_the_first_setting_stays_where_another_is_no_better_than_noise():

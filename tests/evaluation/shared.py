@@ -46,7 +46,7 @@ class Painter:
     def count_params(self):
         return 1234
 
-    def predict_chroma(self, l, embedding=None, temperature=None):
+    def predict_chroma(self, l, embedding=None, temperature=None, calm=0.0):
         self.shapes.append(tuple(l.shape))
         self.temperatures.append(temperature)
         return ops.convert_to_tensor(self.paint(l) if embedding is None else self.paint(l, embedding))
