@@ -3,18 +3,19 @@
     python -m data_prep.make_preset RUN saved_models/NAME --held-out PHOTOS [--held-out PHOTOS] --notes NOTES.json \\
         --damage PHOTOS --choose-on PHOTOS
 
-The settings are chosen on validation photos of the run, and on as many of `--choose-on`, whose sources the run should
-not have been trained on, since a network is surer of photos of sources that it knows; never on the held-out ones. They
-are chosen one after the other: the size that the network sees photos at, temperature and saturation, how far cool
-colours that it is unsure of become gray, which comes first as it is what the eye likes better, the mean with the mirror
-image, and a new black and white point for what the network sees, which is for old photos and so measured on damaged
-ones too. Each time that setting stays whose plain and balanced AuC have the highest sum, less 0.4 points for each
-further pass through the network that it asks for, of those whose colourfulness is 0.75 to 1.1 of the truth's; but the
-first one stays where no other is better by 0.15 points, which is noise (by a tenth for the black and white point, which
-is measured seven times on each photo). The figures of the card are those of `rainbownet evaluate` on each of the
-held-out sets, one of them with `--damage`; it is written from their JSON, which is kept in its metadata.json.
-NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits" (a list of
-sentences). Takes half an hour, and says each setting as it has been measured; writes two bytes a parameter.
+The settings are chosen on the sets of `--choose-on`, of sources that the run was not trained on, since a network is
+surer of photos of sources that it knows; without any, on validation photos of the run; never on the held-out ones. Each
+set is measured by itself, and the mean of the sets counts. They are chosen one after the other: the size that the
+network sees photos at, temperature and saturation, how far cool colours that it is unsure of become gray, which comes
+first as it is what the eye likes better, the mean with the mirror image, and a new black and white point for what the
+network sees, which is for old photos and so measured on damaged ones too. Each time that setting stays whose plain and
+balanced AuC have the highest sum, less 0.4 points for each further pass through the network that it asks for, of those
+whose colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15 points,
+which is noise (by a tenth for the black and white point, which is measured seven times on each photo). The figures of
+the card are those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written
+from their JSON, which is kept in its metadata.json. NOTES.json holds what no figure says: "description", "data",
+"machine", "commands" (a list) and "limits" (a list of sentences). Takes a quarter of an hour, and says each setting as
+it has been measured; writes two bytes a parameter.
 """
 
 import argparse
@@ -26,23 +27,19 @@ from rainbownet.data.files import find_photos, write_atomically
 
 # What is tried, in this order; what comes first stays where nothing is better. A temperature above 1 makes pale what
 # the network is unsure of, and a saturation above 1 gives back what that takes from the rest.
-DIALS = (
-    *((1.0, saturation) for saturation in (1.0, 0.8, 0.9, 1.1, 1.2)),
-    *((1.2, 1.0), (1.2, 1.05), (1.2, 1.1), (1.4, 1.1), (1.4, 1.2)),
-    *((temperature, 1.0) for temperature in (0.85, 0.7, 0.5, 0.38)),
-)
+DIALS = ((1.0, 1.0), (1.0, 0.8), (1.0, 0.9), (1.0, 1.1), (1.2, 1.05), (1.4, 1.1), (0.7, 1.0))
 TRIED = (
-    [{"scales": scales} for scales in ((1.0,), (0.7,), (0.7, 1.0), (1.4,))],
+    [{"scales": scales} for scales in ((1.0,), (0.7,), (0.7, 1.0))],
     [{"temperature": temperature, "saturation": saturation} for temperature, saturation in DIALS],
     [{"calm": calm} for calm in (1.0, 0.5, 0.0)],
     [{"flip": flip} for flip in (False, True)],
     [{"stretch": stretch} for stretch in ("none", "network")],
 )
-NOISE = 0.15  # points of both AuC together, over 400 photos, each with both settings
+NOISE = 0.15  # points of both AuC together, each photo with both settings
 DAMAGED_NOISE = 0.1  # where each photo is measured seven times
 PASS = 0.4  # points of both AuC together that a further pass through the network, or its time, has to bring
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
-CHOSEN_ON = 200  # validation photos, and of `--choose-on`
+CHOSEN_ON = 180  # photos of all sets together
 
 
 def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
@@ -61,8 +58,9 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
     """
     model = _named(color_model.load(run / "best.keras"), folder.name)
     settings = json.loads((run / "run.json").read_text())
-    groups = [training.validation_photos(run), [file for photos in choose_on for file in find_photos(photos)]]
-    tried = choose_settings(model, [file for group in groups for file in group[:: max(1, len(group) // CHOSEN_ON)]])
+    groups = [find_photos(photos) for photos in choose_on] or [training.validation_photos(run)]
+    most = CHOSEN_ON // len(groups)
+    tried = choose_settings(model, [group[:: max(1, len(group) // most)][:most] for group in groups])
     figures = {}
     for photos in held_out:
         result = evaluation.evaluate(model, find_photos(photos), embed=model.embedder, damage=photos == damage)
@@ -77,7 +75,7 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
             "system": settings["system"], "recipe": settings["recipe"], "precision": settings["precision"],
             "seed": settings["seed"], "steps": int(float(last["step"])), "minutes": float(last["minutes"]),
         },
-        "chosen_on": " and ".join(["validation photos of the training set", *(Path(p).name for p in choose_on)]),
+        "chosen_on": ", ".join(Path(p).name for p in choose_on) or "validation photos of the training set",
         "settings": tried,
         "evaluation": figures,
     }  # fmt: skip
@@ -88,12 +86,12 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
     return metadata
 
 
-def choose_settings(model, photos):
+def choose_settings(model, groups):
     """Chooses the settings by the rule at the top of this page, and gives them to the model as its defaults.
 
     Args:
         model: `ColorModel`; its `defaults` are set.
-        photos: list of `PhotoFile`, none of them held out.
+        groups: lists of `PhotoFile`, one for each set, none of them held out.
 
     Returns:
         List of dicts, one for each that was tried: `setting` (dict), `passes` (through the network, by their time),
@@ -115,7 +113,7 @@ def choose_settings(model, photos):
             model.defaults = {**settings, **setting}
             # A photo seen larger takes the time of several.
             passes = sum(scale**2 for scale in model.defaults["scales"]) * (1 + model.defaults["flip"])
-            row = {"setting": setting, "passes": passes, **_measure(model, photos, damaged), "chosen": False}
+            row = {"setting": setting, "passes": passes, **_measure(model, groups, damaged), "chosen": False}
             gains = ", ".join(f"{name} {row[name]:.2f}" for name in ("auc_balanced", "auc", "psnr", "vividness"))
             print(f"{_said(setting)}: {gains}", flush=True)
             found.append(row)
@@ -148,17 +146,20 @@ def best_of(found, noise=NOISE):
     return first if key(best)[0] == key(first)[0] and gain < noise else best
 
 
-def _measure(model, photos, damaged=False):
-    """Figures of a model; `damaged`, both AuC are means over the photos as they are and with each damage."""
-    result = evaluation.evaluate(model, photos, embed=model.embedder, damage=damaged, progress=False)
-    figures = result.rows["model"]
-    rows = [figures, *(entry["figures"] for entry in result.damage.values())]
-    return {
-        "auc": sum(row["auc"] for row in rows) / len(rows),
-        "auc_balanced": sum(row["auc_balanced"] for row in rows) / len(rows),
-        "psnr": figures["psnr"],
-        "vividness": figures["colorfulness"] / result.truth["colorfulness"],
-    }
+def _measure(model, groups, damaged=False):
+    """Figures of a model, means over the groups; `damaged`, both AuC are means over the photos whole and damaged."""
+    found = []
+    for photos in groups:
+        result = evaluation.evaluate(model, photos, embed=model.embedder, damage=damaged, progress=False)
+        figures = result.rows["model"]
+        rows = [figures, *(entry["figures"] for entry in result.damage.values())]
+        found.append({
+            "auc": sum(row["auc"] for row in rows) / len(rows),
+            "auc_balanced": sum(row["auc_balanced"] for row in rows) / len(rows),
+            "psnr": figures["psnr"],
+            "vividness": figures["colorfulness"] / result.truth["colorfulness"],
+        })  # fmt: skip
+    return {name: sum(figures[name] for figures in found) / len(found) for name in found[0]}
 
 
 def card(metadata, settings):

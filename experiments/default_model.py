@@ -8,8 +8,9 @@ TensorFlow backend; which precision is faster depends on the cores (`default_mod
 the loader is threads and NumPy, there is no tf.data in it. A run is interrupted and resumed at will: checkpoints stand
 in RUN every few minutes. `--begin` goes on from the weights of a run that has ended, as a new one.
 
-Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, and for half of the
-photos the damages of old prints on the luminance alone, so that the answer is the colour of the undamaged photo.
+Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, other proportions, and
+for half of the photos the damages of old prints on the luminance alone, so that the answer is the colour of the
+undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
 mean colour from the true one, half of it without weights and half with almost those of the class-balanced AuC: it is
 what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches.
@@ -45,6 +46,8 @@ from rainbownet.priors import ColorPrior
 
 THINNED = 2  # of so many rows and columns of the output, the loss sees one
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
+NEARER = (1.6, 1.15)  # times as near as the whole photo a crop is at the most: real photos, thumbnails
+STRETCHED = 1.22  # times as high or as wide half of the real photos become at the most
 VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
@@ -203,10 +206,17 @@ class Loader:
                     pass
 
     def _photo(self, draw):
-        photos = self.groups[draw.choice(len(self.groups), p=self.shares)][1]
-        rgb = decode_rgb(photos[draw.integers(len(photos))].read(), round(self.size * draw.uniform(1, 1.4)))
-        top, left = draw.integers(0, np.array(rgb.shape[:2]) - self.size + 1)
-        rgb = rgb[top : top + self.size, left : left + self.size]
+        group = draw.choice(len(self.groups), p=self.shares)
+        photos = self.groups[group][1]
+        stretched = group == 0 and draw.random() < 0.5
+        ratio = math.exp(draw.uniform(-1, 1) * math.log(STRETCHED)) if stretched else 1.0
+        height, width = round(self.size * max(ratio, 1)), round(self.size * max(1 / ratio, 1))
+        nearer = round(self.size * draw.uniform(1, NEARER[group]))
+        rgb = decode_rgb(photos[draw.integers(len(photos))].read(), max(height, width, nearer))
+        top, left = draw.integers(0, np.array(rgb.shape[:2]) - (height, width) + 1)
+        rgb = rgb[top : top + height, left : left + width]
+        if ratio != 1:
+            rgb = np.asarray(Image.fromarray(rgb).resize((self.size, self.size), Image.Resampling.BILINEAR))
         if draw.random() < 0.5:
             rgb = rgb[:, ::-1]
         l = gray_levels(rgb)
@@ -447,7 +457,7 @@ def main(arguments=None):
         efficientnet_lite.load_imagenet_weights(network)
     efficientnet_lite.train_from(network, args.first_block, depthwise=not args.fixed_depthwise)
     optimizer = EncoderAdamW(
-        args.encoder_rate, learning_rate=args.rate, weight_decay=0.02, global_clipnorm=1.0,
+        args.encoder_rate, learning_rate=args.rate, weight_decay=0.04, global_clipnorm=1.0,
         use_ema=True, ema_momentum=args.ema,
     )  # fmt: skip
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])

@@ -17,7 +17,8 @@ from rainbownet.models import efficientnet_lite
 STRIDE = 32
 ATTENDED = 16  # the stride whose features attend to each other
 HEAD = 32  # channels of an attention head
-DROPOUT = 0.1  # of what a transformer block adds
+DROPOUT = 0.2  # of what a transformer block adds
+WHOLE_DROPOUT = 0.3  # of what is known of the whole photo
 SHRINK = 4  # the output is that many times smaller than the input
 
 
@@ -45,6 +46,7 @@ def lite_unet(input_shape=(None, None, 1), outputs=313, deepest=32, filters=(256
     deep = taps[deepest]
     whole = layers.GlobalAveragePooling2D(name="pool")(efficientnet_lite.head(deep) if deepest == 32 else deep)
     whole = layers.Dense(filters[0], activation="relu", name="whole_dense")(whole)
+    whole = layers.Dropout(WHOLE_DROPOUT, name="whole_drop")(whole)
     whole = layers.Dense(filters[0], name="whole_project")(whole)
     whole = layers.Reshape((1, 1, filters[0]), name="whole")(whole)
     x = layers.Conv2D(filters[0], 1, use_bias=False, name=f"decode{deepest}_skip")(deep)
