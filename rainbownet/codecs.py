@@ -152,9 +152,15 @@ class BucketCodec:
         if not calm:
             return ab
         chroma = ops.convert_to_tensor(np.hypot(*self._chroma.T)[:, None])
-        agreement = _length(ops.matmul(shares, self._chroma)) / ops.maximum(ops.matmul(shares, chroma), 1e-6)
+        agreement = ops.norm(ops.matmul(shares, self._chroma), axis=-1, keepdims=True) / ops.maximum(
+            ops.matmul(shares, chroma), 1e-6
+        )
         unsure = ops.clip((_SURE - agreement) / (_SURE - _UNSURE), 0, 1)
-        cool = ops.clip(0.5 + ops.matmul(ab, _COOL) / ops.maximum(_length(ab), 1e-6) / (2 * _COOL_EDGE), 0, 1)
+        cool = ops.clip(
+            0.5 + ops.matmul(ab, _COOL) / ops.maximum(ops.norm(ab, axis=-1, keepdims=True), 1e-6) / (2 * _COOL_EDGE),
+            0,
+            1,
+        )
         return ab * (1 - calm * cool * unsure)
 
     def colors(self, logits, temperature=None):
@@ -447,10 +453,6 @@ class ClusteredRGB:
         for rgb in photos:
             clusters.update(rgb.astype("float32") / 255)
         return PaletteCodec(clusters.palette(self.colors), self.weights, self.ordinal, self.temperature)
-
-
-def _length(vectors):
-    return ops.sqrt(ops.sum(ops.square(vectors), axis=-1, keepdims=True))
 
 
 def _as_small_as(plane, output):

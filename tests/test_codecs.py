@@ -156,6 +156,20 @@ def test_calm_leaves_cool_colors_only_where_the_distribution_agrees(colors, left
     np.testing.assert_allclose(codec.decode(logits, 0, calm=1), codec.decode(logits, 0))
 
 
+@pytest.mark.parametrize(
+    ("hue", "agreement", "left"),
+    [(255, 0.3, 0), (255, 0.45, 0.5), (255, 0.6, 1), (180, 0.45, 0.5), (330, 0.45, 0.5), (345, 0.45, 0.75),
+     (165, 0.45, 0.75), (345, 0.3, 0.5), (150, 0.3, 1), (0, 0.3, 1)],
+)  # fmt: skip
+def test_calm_goes_by_hue_and_by_agreement(hue, agreement, left):
+    """Of m + v and m - v, v at a right angle to m, the mean's length is |m| and the mean of lengths |m + v|."""
+    along = np.array([np.cos(np.radians(hue)), np.sin(np.radians(hue))])
+    across = np.sqrt(1 - agreement**2) * np.array([-along[1], along[0]])
+    codec = BucketCodec(Palette(60 * np.stack([agreement * along + across, agreement * along - across])))
+    ab = codec.decode(np.zeros((1, 1, 1, 2), "float32"), 1.0, calm=1)
+    np.testing.assert_allclose(ab[0, 0, 0], left * 60 * agreement * along, atol=1e-3)
+
+
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: type(codec).__name__)
 def test_calm_never_adds_color_and_never_turns_it(codec):
     draw = np.random.default_rng(1)
