@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from keras import ops
-from PIL import Image, ImageOps
+from PIL import Image
 
 from rainbownet import color, presets, upsampling
 from rainbownet.data import photos
@@ -259,6 +259,7 @@ class Colorizer:
         opened = [_open(photo) for photo in batch]
         if settings.stretch == "photo":
             opened = [(self._restored(gray), kind) for gray, kind in opened]
+            settings = settings.but(stretch="none")  # what is very faded would be stretched twice
         chroma = self._predict_all([gray for gray, _ in opened], settings)
         return [_answer(*source, small) for source, small in zip(opened, chroma, strict=True)]
 
@@ -558,10 +559,8 @@ def _open(photo):
     if isinstance(photo, (str, os.PathLike)):
         return gray_copy(photos.read_photo(photo).rgb), lambda rgb: rgb
     if isinstance(photo, Image.Image):
-        photo = ImageOps.exif_transpose(photo)
-        alpha = photo.convert("RGBA").getchannel("A") if photo.has_transparency_data else None
-        pixels = np.asarray(photo if photo.mode.startswith("I;16") else photo.convert("RGB"))
-        return gray_copy(pixels), lambda rgb: _image(rgb, alpha)
+        pixels, alpha = photos.read_image(photo)
+        return gray_copy(pixels if pixels.shape[-1] == 3 else pixels[..., 0]), lambda rgb: _image(rgb, alpha)
     pixels = np.asarray(photo)
     if pixels.ndim == 3 and pixels.shape[-1] == 1:
         pixels = pixels[..., 0]
@@ -584,7 +583,7 @@ def _image(rgb, alpha):
     """An (h, w, 3) array as a PIL image, which has no 16-bit colours."""
     image = Image.fromarray(rgb if rgb.dtype == np.uint8 else np.round(rgb / 257).astype("uint8"))
     if alpha is not None:
-        image.putalpha(alpha)
+        image.putalpha(Image.fromarray(alpha))
     return image
 
 

@@ -82,6 +82,8 @@ def export(model, out, overwrite=False):
     except (OSError, tf.errors.OpError) as error:
         raise ValueError(f"{out} cannot be written ({error}); choose a folder that can be written to.") from error
     finally:
+        if old.exists() and not out.exists():
+            os.replace(old, out)
         shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
     return difference
@@ -93,6 +95,8 @@ class _Graph:
     def __init__(self, model):
         self.model = model
         self.settings = Colorizer(model).settings
+        # As the colorizer: a photo that has its new points is not stretched once more for the network.
+        self.seen = self.settings.but(stretch="none") if self.settings.stretch == "photo" else self.settings
         self.enlarge = upsampling.JointBilateralUpsampling(dtype="float32")
         self.networks = [model.network]
         self.table = tables(np.dtype("uint8"))
@@ -204,7 +208,7 @@ class _Graph:
         """What the network says at one scale."""
         inner, padded = self._frame(outer, scale)
         small = self._see(l, inner, padded)
-        ab = predict(self.model, small, self.settings, self._embed(l) if self.model.needs_embedding else None)
+        ab = predict(self.model, small, self.seen, self._embed(l) if self.model.needs_embedding else None)
         low = tf.image.resize(small, tf.shape(ab)[1:3], "area")
         return ab, low, inner / tf.cast(outer, tf.float64) * (tf.cast(tf.shape(ab)[1:3], tf.float64) / padded)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from rainbownet.data.formats import (
 from rainbownet.data.metadata import read_metadata, read_orientation
 from rainbownet.data.profiles import convert_deep, from_srgb, in_srgb
 from rainbownet.data.writers import encode
+
+_SUBFILE = 254  # TIFF's tag for what a page is; its first bit, for a smaller copy of another
 
 
 @dataclass
@@ -47,7 +50,7 @@ class Photo:
 
 
 def read_photo(source: str | Path | bytes | PhotoFile, side: int | None = None) -> Photo:
-    """Reads a photo; of an animation, the first frame.
+    """Reads a photo; of an animation, the first frame, and of a TIFF of several pages the first, with a warning.
 
     The EXIF orientation is applied. Colours are converted to sRGB from the profile that the file carries. More than
     8 bits a channel are kept as uint16 for PNG and TIFF, and read as 8 bits from AVIF and HEIC.
@@ -67,16 +70,18 @@ def read_photo(source: str | Path | bytes | PhotoFile, side: int | None = None) 
     data, name = _content(source)
     image = _open(data, name)
     with _decoding(name):
+        if (pages := _pages(image)) > 1:
+            warnings.warn(
+                f"{name} has {pages} pages, of which only the first is read; save each as a photo.", stacklevel=2
+            )
         if side is not None and image.format == "JPEG":
             image.draft("RGB", (side, side))
         channels = deep_channels(image, data, name)
         image.load()
         icc = image.info.get("icc_profile") or b""
         if channels is None:
-            plain = _plain(image, name)
-            gray = plain.mode in ("L", "LA")
-            alpha = np.asarray(plain.getchannel("A")) if plain.mode in ("LA", "RGBA") else None
-            rgb = np.atleast_3d(np.asarray(in_srgb(plain, icc)))
+            rgb, alpha = _channels(image, icc, name)
+            gray = rgb.shape[-1] == 1
         else:
             count = channels.shape[-1]
             gray = count < 3
@@ -88,6 +93,29 @@ def read_photo(source: str | Path | bytes | PhotoFile, side: int | None = None) 
         if alpha is not None:
             alpha = _upright(alpha, orientation)
         return Photo(_upright(rgb, orientation), alpha, gray, image.format, read_metadata(image, data))
+
+
+def read_image(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
+    """Reads a photo that is open in Pillow, as `read_photo` reads a file.
+
+    Args:
+        image: the photo.
+
+    Returns:
+        (height, width, 3 or, of gray photos, 1) uint8 or uint16, upright and in sRGB, and (height, width) uint8, 0
+        where it is transparent, `None` for an opaque photo.
+
+    Raises:
+        PhotoError: it holds numbers of an unknown range.
+    """
+    image.load()
+    if is_deep_gray(image):
+        channels = gray_channels(image, "the image")
+        rgb, alpha = channels[..., :1], to_8_bit(channels[..., 1]) if channels.shape[-1] == 2 else None
+    else:
+        rgb, alpha = _channels(image, image.info.get("icc_profile") or b"", "the image")
+    orientation = read_orientation(image)
+    return _upright(rgb, orientation), None if alpha is None else _upright(alpha, orientation)
 
 
 def read_size(data: bytes, name: str = "the photo") -> tuple[int, int]:
@@ -256,6 +284,25 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
         gray = bool(np.all(palette == palette[:, :1]))
     image = image.convert("RGBA" if image.has_transparency_data else "RGB")
     return image.convert(image.mode.replace("RGB", "L")) if gray else image
+
+
+def _channels(image: Image.Image, icc: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """A decoded photo in sRGB, (height, width, 1 or 3) uint8, and its alpha."""
+    plain = _plain(image, name)
+    alpha = np.asarray(plain.getchannel("A")) if plain.mode in ("LA", "RGBA") else None
+    return np.atleast_3d(np.asarray(in_srgb(plain, icc))), alpha
+
+
+def _pages(image: Image.Image) -> int:
+    """Pages of a TIFF, without the smaller copies of a page that it may hold; 1 for other photos."""
+    if image.format != "TIFF" or getattr(image, "n_frames", 1) == 1:
+        return 1
+    pages = 0
+    for place in range(image.n_frames):
+        image.seek(place)
+        pages += not image.tag_v2.get(_SUBFILE, 0) & 1
+    image.seek(0)
+    return pages
 
 
 def _on_white(rgb: Image.Image, alpha: Image.Image) -> Image.Image:

@@ -49,8 +49,22 @@ class TestFormats:
     def test_of_an_animation_the_first_frame_is_read(self, kind):
         frames = [Image.fromarray(np.full((48, 64, 3), value, np.uint8)) for value in (200, 30, 90)]
         data = encoded(frames[0], kind, save_all=True, append_images=frames[1:])
-        assert (read_photo(data).rgb == 200).all()
+        with warnings.catch_warnings(record=True) as told:
+            assert (read_photo(data).rgb == 200).all()
+        # The pages of a TIFF are photos of their own, such as those of a scanner.
+        assert [str(warning.message) for warning in told] == (
+            ["the photo has 3 pages, of which only the first is read; save each as a photo."] if kind == "tif" else []
+        )
         assert (decode_rgb(data, 8) == 200).all()
+
+    def test_a_smaller_copy_in_a_tiff_is_no_page(self):
+        file = io.BytesIO()
+        with tifffile.TiffWriter(file) as tiff:
+            tiff.write(picture(), photometric="rgb")
+            tiff.write(picture()[::2, ::2].copy(), photometric="rgb", subfiletype=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            np.testing.assert_array_equal(read_photo(file.getvalue()).rgb, picture())
 
     @pytest.mark.parametrize("transparent", [False, True])
     def test_palettes_are_resolved(self, transparent):
