@@ -158,7 +158,10 @@ def train(
     ] = None,
     embedding: Annotated[
         str | None,
-        typer.Option(help="For fusion: a weights file of InceptionResNetV2, or an image module; imagenet by default."),
+        typer.Option(
+            help="For fusion: efficientnet_lite0 (its weights ship), a weights file of InceptionResNetV2, or an image "
+            "module; imagenet by default."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,
@@ -299,6 +302,7 @@ def audit(
 def main():
     """Runs the command."""
     warnings.formatwarning = lambda message, *_, **__: f"Warning: {message}\n"
+    sys.stdout.reconfigure(errors="backslashreplace")  # a photo's name may be no Unicode, or not of the terminal's
     app(prog_name="rainbownet")
 
 
@@ -337,7 +341,7 @@ def _jobs(roots, output):
     jobs = []
     for root in roots:
         # As `cp -r` does it: the content of one folder, or each of several under its own name.
-        folder = output / root.name if len(roots) > 1 and root.is_dir() else output
+        folder = output / Path(os.path.abspath(root)).name if len(roots) > 1 and root.is_dir() else output
         photos = find_photos(root)
         if root.is_dir() and root.resolve() in output.resolve().parents:
             # What an earlier call wrote into a folder of the photos' own folder is no photo to colour.

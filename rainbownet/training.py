@@ -48,6 +48,7 @@ STRIP = 8  # photos on a strip
 VALIDATED = 1_000  # validation photos that are looked at, at the most: more would cost time and change little
 
 _STATE = "rainbownet/state.json"  # member of last.keras
+_NAMES = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # of photos, which may be no Unicode
 
 
 def train(
@@ -428,6 +429,7 @@ def _agree(out, settings, resumes):
             )
         return
     out.mkdir(parents=True, exist_ok=True)
+    (out / "photos.csv").unlink(missing_ok=True)  # of a run that ended before its first checkpoint
     with write_atomically(path) as temporary:
         temporary.write_text(json.dumps(settings, indent=1) + "\n")
 
@@ -448,7 +450,7 @@ def _photos(roots, out, size, workers, console):
             f"{len(checked.kept)} usable photos are too few: after the split by their names none is left to train on, "
             "or none to validate; give more photos."
         )
-    with write_atomically(path) as temporary, open(temporary, "w", newline="") as file:
+    with write_atomically(path) as temporary, open(temporary, "w", **_NAMES) as file:
         csv.writer(file).writerows((name, photo.name) for name, photos in splits.items() for photo in photos)
     return splits
 
@@ -466,7 +468,7 @@ def _find(roots):
 
 
 def _kept_photos(found, out):
-    with open(out / "photos.csv", newline="") as file:
+    with open(out / "photos.csv", **_NAMES) as file:
         rows = list(csv.reader(file))
     gone = [name for _, name in rows if name not in found]
     if gone:

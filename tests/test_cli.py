@@ -96,7 +96,9 @@ def test_several_folders_get_their_names(colorize, tmp_path):
     for folder in ("x", "y"):
         save(tmp_path / folder / "a.png", gray())
     save(tmp_path / "b.png", gray())
-    assert colorize(tmp_path / "x", tmp_path / "y", tmp_path / "b.png", "-o", tmp_path / "out").exit_code == 0
+    (tmp_path / "x" / "sub").mkdir()
+    folders = tmp_path / "x" / "sub" / "..", tmp_path / "y"
+    assert colorize(*folders, tmp_path / "b.png", "-o", tmp_path / "out").exit_code == 0
     assert files(tmp_path / "out") == ["b.png", "x/a.png", "y/a.png"]
 
 

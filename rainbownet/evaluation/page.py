@@ -98,7 +98,7 @@ def write_page(evaluation, path):
         f"<title>{model}: evaluation</title>\n<style>{_STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
     )
     with write_atomically(Path(path)) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8")
+        Path(temporary).write_text(page, encoding="utf-8", errors="surrogateescape")
 
 
 _KINDS = {

@@ -1,9 +1,7 @@
 """How a model is measured: which photos, what it sees of them, and what it is held against."""
 
-import contextlib
 import dataclasses
 import functools
-import io
 import math
 import platform
 import zlib
@@ -11,14 +9,13 @@ import zlib
 import keras
 import numpy as np
 from keras import ops
-from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
 
 from rainbownet import __version__
 from rainbownet.colorizer import Colorizer, frames
 from rainbownet.damage import DAMAGES
-from rainbownet.data.photos import PhotoError, decode_rgb
+from rainbownet.data.photos import PhotoError, decode_rgb, read_size
 from rainbownet.evaluation import figures
 from rainbownet.evaluation.measures import Measures, Truth, balance_buckets
 from rainbownet.evaluation.pixels import lab_from_rgb, shown
@@ -307,10 +304,7 @@ def _check(model, size, crop):
 def _read(photo, size, crop):
     """The photo's crop as (height, width, 3) uint8."""
     data = photo.read()
-    short_side = size
-    # What cannot be opened is told by `decode_rgb` in a sentence.
-    with contextlib.suppress(Exception), Image.open(io.BytesIO(data)) as image:
-        short_side = min(size, *image.size)
+    short_side = min(size, *read_size(data))
     if short_side < SMALLEST:
         raise PhotoError(f"its short side has {short_side} pixels; {SMALLEST} or more can be measured.")
     rgb = decode_rgb(data, short_side)
@@ -389,7 +383,7 @@ def _groups(entries, batch):
 
 def _damaged(name, photo, rgb):
     """The damaged photo: the same scratches each time, and others for each photo."""
-    return DAMAGES[name](rgb, zlib.crc32(photo.name.encode()))
+    return DAMAGES[name](rgb, zlib.crc32(photo.name.encode(errors="surrogateescape")))
 
 
 def _accuracy_buckets(model):

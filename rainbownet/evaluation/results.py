@@ -168,7 +168,7 @@ class Evaluation:
         about = [key for key in self.per_photo[0] if key not in keys]
         with (
             write_atomically(Path(path)) as temporary,
-            open(temporary, "w", encoding="utf-8", newline="") as file,
+            open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
         ):
             lines = csv.writer(file)
             lines.writerow([*about, "row", *keys])
