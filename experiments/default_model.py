@@ -48,6 +48,7 @@ THINNED = 2  # of so many rows and columns of the output, the loss sees one
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
 NEARER = (1.6, 1.15)  # times as near as the whole photo a crop is at the most: real photos, thumbnails
 STRETCHED = 1.22  # times as high or as wide half of the real photos become at the most
+NAMES = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # of photos, which may be no Unicode
 VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
@@ -267,25 +268,30 @@ def damaged(l, draw):
     return l
 
 
-def groups_of(photos, thumbnails, held_back=None):
+def groups_of(photos, thumbnails, held_back=()):
     """Finds the photos and holds some of each group back: ([train lists], [validation lists]).
 
-    A run that begins with the weights of another holds back what that one did: the names `held_back`.
+    A run that begins with the weights of another holds back what that one did, the names `held_back`; of a group of
+    which that one had none, as many as any run.
     """
-    # Named as `rainbownet train` names the photos of several folders.
+    # Named as `rainbownet train` names the photos of one folder, and of several.
+    several = len(photos) + len(thumbnails) > 1
     found = [
-        [dataclasses.replace(file, name=f"{root.name}/{file.name}") for root in roots for file in find_photos(root)]
+        [
+            dataclasses.replace(file, name=f"{root.name}/{file.name}" if several else file.name)
+            for root in roots
+            for file in find_photos(root)
+        ]
         for roots in (photos, thumbnails)
         if roots
     ]
     draw = np.random.default_rng(20261121)
     train, held = [], []
     for files in found:
-        if held_back is None:
+        chosen = {i for i, file in enumerate(files) if file.name in held_back}
+        if not chosen:
             order = draw.permutation(len(files))
             chosen = set(order[: min(VALIDATED, len(files) // 4)].tolist())
-        else:
-            chosen = {i for i, file in enumerate(files) if file.name in held_back}
         held.append([files[i] for i in sorted(chosen)])
         train.append([file for i, file in enumerate(files) if i not in chosen])
     return train, held
@@ -293,7 +299,7 @@ def groups_of(photos, thumbnails, held_back=None):
 
 def held_back_by(run):
     """Reads the names of the photos that a run held back."""
-    with open(run / "photos.csv", newline="") as file:
+    with open(run / "photos.csv", **NAMES) as file:
         return {name for group, name in csv.reader(file) if group == "val"}
 
 
@@ -310,7 +316,7 @@ def note_run(out, args, held):
     }
     with write_atomically(out / "run.json") as temporary:
         temporary.write_text(json.dumps(settings, indent=1) + "\n")
-    with write_atomically(out / "photos.csv") as temporary, open(temporary, "w", newline="") as file:
+    with write_atomically(out / "photos.csv") as temporary, open(temporary, "w", **NAMES) as file:
         csv.writer(file).writerows(("val", photo.name) for photos in held for photo in photos)
 
 
@@ -426,7 +432,7 @@ def main(arguments=None):
     keras.utils.set_random_seed(args.seed)
 
     shares = [1 - args.thumbnail_share, args.thumbnail_share] if args.thumbnails else [1.0]
-    train, held = groups_of(args.photos, args.thumbnails, held_back_by(args.begin) if args.begin else None)
+    train, held = groups_of(args.photos, args.thumbnails, held_back_by(args.begin) if args.begin else ())
     print(f"{' and '.join(f'{len(g):,}' for g in train)} photos to train on", flush=True)
     note_run(args.out, args, held)
     grid = buckets.ab_112() if args.buckets == 112 else buckets.ab_313()

@@ -151,7 +151,7 @@ def load(path):
         model = keras.saving.load_model(path, compile=False)
     except Exception as error:
         # Keras raises half a dozen kinds here, down to zipfile's and h5py's own.
-        raise ValueError(f"{path} cannot be read as a model: {str(error).splitlines()[0]}") from error
+        raise ValueError(f"{path} cannot be read as a model: {(str(error) or repr(error)).splitlines()[0]}") from error
     if not isinstance(model, ColorModel):
         raise ValueError(f"{path} holds a {type(model).__name__}, not a model of rainbownet (a `ColorModel`).")
     return model

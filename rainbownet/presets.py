@@ -175,7 +175,9 @@ def load_preset(folder):
                 weight.assign(weights[weight.path].astype("float32"))
     # Keras raises many kinds of errors on a configuration that it does not know.
     except Exception as error:
-        raise ValueError(f"The preset {folder} cannot be read as a model: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"The preset {folder} cannot be read as a model: {(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
     return model
 
 

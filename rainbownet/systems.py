@@ -207,6 +207,8 @@ def rainbownet(variant="plain", grid=112, neighbors=1, temperature=0.38, filters
     _one_of(("plain", "fusion", "baseline"), variant=variant)
     recipe = Recipe(**{"size": 224, "epsilon": 0.01 / (32 * 224 * 224), "epochs": 23, **recipe})
     codec = BucketCodec(_grid(grid), neighbors, temperature=temperature)
+    if embedder is not None and variant != "fusion":
+        raise ValueError(f'RainbowNet `{variant}` takes no embedding; ask for `variant="fusion"`, or give none.')
     if variant == "baseline":
         shape = (recipe.size, recipe.size, 1)
         return System("rainbownet baseline", lambda: models.rainbownet_baseline(shape), RegressionCodec(), 1, recipe)

@@ -45,6 +45,15 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
 
 
+def test_photos_of_one_folder_have_the_names_that_a_run_knows_them_by(photos):
+    train, held = default_model.groups_of([photos], [])
+    names = {file.name for file in train[0] + held[0]}
+    assert names == set(training._find([photos])) and "0.png" in names
+    # What a run held back is held back again; of photos that it did not have, as many as any run.
+    assert [file.name for file in default_model.groups_of([photos], [], {"3.png"})[1][0]] == ["3.png"]
+    assert default_model.groups_of([photos], [], {"other/3.png"}) == (train, held)
+
+
 def test_a_run_may_begin_with_a_network_of_fewer_layers():
     source = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="known")])
     network = keras.Sequential([keras.Input((3,)), layers.Dense(2, name="known"), layers.Dense(4, name="new")])

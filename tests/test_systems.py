@@ -101,6 +101,7 @@ def test_baseline_is_a_regression():
     [
         ("rainbow", {}, "no system named 'rainbow'; choose one of rainbownet"),
         ("rainbownet", {"variant": "plane"}, "'plain', 'fusion' or 'baseline'; received 'plane'"),
+        ("rainbownet", {"embedder": object()}, 'takes no embedding; ask for `variant="fusion"`'),
         ("rainbownet", {"size": 100}, "divisible by 8"),
         ("rainbownet", {"grid": 200}, "112 or 313; received 200"),
         ("rainbownet", {"colour": 1}, "cannot be set up like this"),

@@ -296,14 +296,14 @@ def diagnose(stats):
     gray = f"{stats['near_gray']:.0%} of the pixels nearly gray, the truth's {stats['truth_near_gray']:.0%}"
     vivid = f"colorfulness {stats['colorfulness']:.0f}, the truth's {stats['truth_colorfulness']:.0f}"
     if stats["near_gray"] > stats["truth_near_gray"] + GRAY_EXCESS:
-        return f"Predictions are turning gray ({gray}): {_STRENGTHEN}, or lower the temperature (--temperature)."
+        return f"Predictions are turning gray ({gray}): {_STRENGTHEN}, or lower the temperature."
     if stats["cast"] > max(CAST_LIMIT, stats["truth_cast"] + CAST_EXCESS):
         return (
             f"Predictions are turning {_cast_name(stats['cast_hue'])} (cast {stats['cast']:.2f}, the truth's "
-            f"{stats['truth_cast']:.2f}): {_STRENGTHEN}, or lower the temperature (--temperature)."
+            f"{stats['truth_cast']:.2f}): {_STRENGTHEN}, or lower the temperature."
         )
     if vividness > GARISH:
-        return f"Predictions are garish ({vivid}): {_WEAKEN}, or raise the temperature (--temperature)."
+        return f"Predictions are garish ({vivid}): {_WEAKEN}, or raise the temperature."
     if stats["hue_coverage"] < FEW_HUES * stats["truth_hue_coverage"]:
         hues, truth_hues = (max(1, round(HUE_BINS * stats[key])) for key in ("hue_coverage", "truth_hue_coverage"))
         return (
@@ -311,7 +311,7 @@ def diagnose(stats):
             f"{_STRENGTHEN}, or train on more varied photos."
         )
     if vividness < PALE:
-        return f"Predictions are pale ({vivid}): lower the temperature (--temperature), or {_STRENGTHEN}."
+        return f"Predictions are pale ({vivid}): lower the temperature, or {_STRENGTHEN}."
     return None
 
 

@@ -63,8 +63,8 @@ def load_torch_weights(network, path):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds other weights; the network is left as it was.
-        ImportError: PyTorch is needed and is not installed.
+        ValueError: the file holds other weights, or PyTorch is needed and is not installed; the network is left as it
+            was.
     """
     state = read_state_dict(path)
     prefixes = {}

@@ -103,8 +103,8 @@ def load_imagenet_weights(network, source):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the source holds other weights, or the network has no plane of ones; it is left as it was.
-        ImportError: PyTorch or keras-hub is needed and is not installed.
+        ValueError: the source holds other weights, or the network has no plane of ones, or PyTorch or keras-hub is
+            needed and is not installed; the network is left as it was.
     """
     if network.get_layer("conv1").kernel.shape[2] != 2:
         raise ValueError("The network is not prepared for ImageNet's weights; build it with `imagenet=True`.")
@@ -123,7 +123,7 @@ def _read_keras_hub(preset):
     try:
         import keras_hub
     except ImportError:
-        raise ImportError(
+        raise ValueError(
             f"The preset {preset} is read by keras-hub, which is not installed: pip install keras-hub, or give a "
             "torchvision state dict (.pth or .npz)."
         ) from None

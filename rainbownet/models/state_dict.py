@@ -23,8 +23,7 @@ def read_state_dict(path):
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file holds something else.
-        ImportError: PyTorch is needed and is not installed.
+        ValueError: the file holds something else, or PyTorch is needed and is not installed.
     """
     path = Path(path)
     if not path.is_file():
@@ -86,7 +85,7 @@ def _read_torch(path):
     try:
         import torch
     except ImportError:
-        raise ImportError(
+        raise ValueError(
             f"{path} is read by PyTorch, which is not installed: pip install torch, or save the weights as .npz where "
             "it is."
         ) from None
@@ -94,7 +93,9 @@ def _read_torch(path):
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # Pickle, zipfile and PyTorch raise half a dozen kinds here.
-        raise ValueError(f"{path} cannot be read as a PyTorch state dict: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"{path} cannot be read as a PyTorch state dict: {(str(error) or repr(error)).splitlines()[0]}"
+        ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise ValueError(f"{path} holds something else than a PyTorch state dict, which has a tensor for each name.")
     return {name: value.float().numpy() for name, value in state.items()}

@@ -167,5 +167,5 @@ def test_a_network_without_the_plane_of_ones_is_refused():
 
 def test_a_preset_without_keras_hub_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras_hub", None)
-    with pytest.raises(ImportError, match="pip install keras-hub, or give a torchvision state dict"):
+    with pytest.raises(ValueError, match="pip install keras-hub, or give a torchvision state dict"):
         load_imagenet_weights(models.resnet18(imagenet=True, filters=4), "resnet_18_imagenet")

@@ -22,7 +22,7 @@ def test_a_missing_file_is_told(tmp_path):
 def test_a_file_without_pytorch_is_told(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch", None)
     (tmp_path / "weights.pth").write_bytes(b"")
-    with pytest.raises(ImportError, match="pip install torch, or save the weights as .npz"):
+    with pytest.raises(ValueError, match="pip install torch, or save the weights as .npz"):
         read_state_dict(tmp_path / "weights.pth")
 
 
