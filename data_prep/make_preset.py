@@ -6,16 +6,15 @@
 The settings are chosen on the sets of `--choose-on`, of sources that the run was not trained on, since a network is
 surer of photos of sources that it knows; without any, on validation photos of the run; never on the held-out ones. Each
 set is measured by itself, and the mean of the sets counts. They are chosen one after the other: the size that the
-network sees photos at, temperature and saturation, how far cool colours that it is unsure of become gray, which comes
+network sees photos at, temperature and saturation, how far colours that it is unsure of become gray, of which 1 comes
 first as it is what the eye likes better, the mean with the mirror image, and a new black and white point for what the
-network sees, which is for old photos and so measured on damaged ones too. Each time that setting stays whose plain and
-balanced AuC have the highest sum, less 0.4 points for each further pass through the network that it asks for, of those
-whose colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15 points,
-which is noise (by a tenth for the black and white point, which is measured seven times on each photo). The figures of
-the card are those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written
-from their JSON, which is kept in its metadata.json. NOTES.json holds what no figure says: "description", "data",
-"machine", "commands" (a list) and "limits" (a list of sentences). Takes a quarter of an hour, and says each setting as
-it has been measured; writes two bytes a parameter.
+network sees, which is for faded photos and so measured on the same photos faded too. Each time that setting stays whose
+plain and balanced AuC have the highest sum, less 0.4 points for each further pass through the network that it asks for,
+of those whose colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15
+points, which is noise. The figures of the card are those of `rainbownet evaluate` on each of the held-out sets, one of
+them with `--damage`; it is written from their JSON, which is kept in its metadata.json. NOTES.json holds what no figure
+says: "description", "data", "machine", "commands" (a list) and "limits" (a list of sentences). Takes a quarter of an
+hour, and says each setting as it has been measured; writes two bytes a parameter.
 """
 
 import argparse
@@ -36,8 +35,8 @@ TRIED = (
     [{"stretch": stretch} for stretch in ("none", "network")],
 )
 NOISE = 0.15  # points of both AuC together, each photo with both settings
-DAMAGED_NOISE = 0.1  # where each photo is measured seven times
 PASS = 0.4  # points of both AuC together that a further pass through the network, or its time, has to bring
+NOTES = ("description", "data", "machine", "commands", "limits")
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
 CHOSEN_ON = 180  # photos of all sets together
 
@@ -55,15 +54,22 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
 
     Returns:
         The preset's metadata.
+
+    Raises:
+        FileNotFoundError: there are no such photos.
+        ValueError: `notes` lacks something.
     """
+    if missing := [name for name in NOTES if name not in notes]:
+        raise ValueError(f"The notes lack {', '.join(missing)}; expected {', '.join(NOTES)}.")
+    measured = {photos: find_photos(photos) for photos in held_out}
     model = _named(color_model.load(run / "best.keras"), folder.name)
     settings = json.loads((run / "run.json").read_text())
     groups = [find_photos(photos) for photos in choose_on] or [training.validation_photos(run)]
     most = CHOSEN_ON // len(groups)
     tried = choose_settings(model, [group[:: max(1, len(group) // most)][:most] for group in groups])
     figures = {}
-    for photos in held_out:
-        result = evaluation.evaluate(model, find_photos(photos), embed=model.embedder, damage=photos == damage)
+    for photos, files in measured.items():
+        result = evaluation.evaluate(model, files, embed=model.embedder, damage=photos == damage)
         figures["/".join(Path(photos).parts[-2:])] = {
             "protocol": result.protocol, "rows": result.rows, "truth": result.truth,
             "damage": result.damage, "verdict": evaluation.verdict(result),
@@ -107,17 +113,17 @@ def choose_settings(model, groups):
     settings = {name: value for group in tried for name, value in group[0].items()}
     rows = []
     for group in tried:
-        damaged = "stretch" in group[0]
+        faded = "stretch" in group[0]
         found = []
         for setting in group:
             model.defaults = {**settings, **setting}
             # A photo seen larger takes the time of several.
             passes = sum(scale**2 for scale in model.defaults["scales"]) * (1 + model.defaults["flip"])
-            row = {"setting": setting, "passes": passes, **_measure(model, groups, damaged), "chosen": False}
+            row = {"setting": setting, "passes": passes, **_measure(model, groups, faded), "chosen": False}
             gains = ", ".join(f"{name} {row[name]:.2f}" for name in ("auc_balanced", "auc", "psnr", "vividness"))
             print(f"{_said(setting)}: {gains}", flush=True)
             found.append(row)
-        best = best_of(found, DAMAGED_NOISE if damaged else NOISE)
+        best = best_of(found)
         best["chosen"] = True
         settings |= best["setting"]
         rows += found
@@ -125,12 +131,11 @@ def choose_settings(model, groups):
     return rows
 
 
-def best_of(found, noise=NOISE):
+def best_of(found):
     """Finds the setting that stays.
 
     Args:
         found: dicts with `passes`, `auc`, `auc_balanced` and `vividness`.
-        noise: points of both AuC together by which another than the first has to be better.
 
     Returns:
         One of `found`.
@@ -143,16 +148,16 @@ def best_of(found, noise=NOISE):
     best = max(found, key=key)
     first = found[0]
     gain = key(best)[1] - key(first)[1]
-    return first if key(best)[0] == key(first)[0] and gain < noise else best
+    return first if key(best)[0] == key(first)[0] and gain < NOISE else best
 
 
-def _measure(model, groups, damaged=False):
-    """Figures of a model, means over the groups; `damaged`, both AuC are means over the photos whole and damaged."""
+def _measure(model, groups, faded=False):
+    """Figures of a model, means over the groups; `faded`, both AuC are means over the photos as they are and faded."""
     found = []
     for photos in groups:
-        result = evaluation.evaluate(model, photos, embed=model.embedder, damage=damaged, progress=False)
+        result = evaluation.evaluate(model, photos, embed=model.embedder, damage=faded, progress=False)
         figures = result.rows["model"]
-        rows = [figures, *(entry["figures"] for entry in result.damage.values())]
+        rows = [figures, result.damage["faded"]["figures"]] if faded else [figures]
         found.append({
             "auc": sum(row["auc"] for row in rows) / len(rows),
             "auc_balanced": sum(row["auc_balanced"] for row in rows) / len(rows),
@@ -219,7 +224,7 @@ def card(metadata, settings):
     lines += [
         "",
         f"The settings were chosen on {metadata['chosen_on']}, one after the other; for `stretch` both AuC are means "
-        "over the photos as they are and with each damage:",
+        "over the photos as they are and faded:",
         "",
         "| setting | balanced AuC (%) | AuC (%) | PSNR (dB) | colourfulness against the truth's |",
         "| --- | --- | --- | --- | --- |",

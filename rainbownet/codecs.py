@@ -24,12 +24,11 @@ _STEPS = 65535  # of the input in the table of all colours: half a step is 8e-4 
 # The reach of V, the longer axis of YUV.
 _V_REACH = float(color.YUV_FROM_RGB[2, 0])
 
-# What `calm` takes back: colours within 75 degrees of this hue of the Lab plane, from green-blue over blue to pink,
-# less and less of those up to 105 degrees from it; wholly where the distribution's colours agree by 0.3 at the most,
-# not at all from 0.6 on. Why these: docs/coloring.md.
-_COOL = np.array([math.cos(math.radians(255)), math.sin(math.radians(255))], "float32")[:, None]
-_COOL_EDGE = math.cos(math.radians(75))
-_UNSURE, _SURE = 0.3, 0.6
+# For each degree of hue in the Lab plane, how far a distribution's colours must agree for `calm` to leave their mean;
+# where they agree by `_UNSURE` less, it becomes gray. Warm hues and greens are always left, of blue much is asked, of
+# purple and pink nearly everything. Why these: docs/coloring.md.
+_SURE = np.interp(np.arange(361), (0, 15, 150, 180, 285, 315, 345, 360), (0.45, 0, 0, 0.6, 0.6, 0.9, 0.9, 0.45))
+_UNSURE = 0.3
 
 # Gray of R, G and B: the formula of the Dropout CNN's document, whose coefficients sum to 0.937, and that of BT.601.
 GRAY_WEIGHTS = {"document": (0.21, 0.72, 0.007), "rec601": (0.299, 0.587, 0.114)}
@@ -139,7 +138,8 @@ class BucketCodec:
                 leaves ab to depend on it.
             calm: how far cool colours, from green-blue over blue to pink, become gray where the distribution's colours
                 disagree: 0 leaves them, 1 makes them gray. They disagree where the mean's chroma is small against the
-                mean of their chroma. A mean of red and blue is purple, which neither of them is.
+                mean of their chroma. A mean of red and blue is purple, which neither of them is; so purple and pink
+                have to agree most.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -151,17 +151,13 @@ class BucketCodec:
         ab = self._ab(self._mean(shares), l)
         if not calm:
             return ab
-        chroma = ops.convert_to_tensor(np.hypot(*self._chroma.T)[:, None])
-        agreement = ops.norm(ops.matmul(shares, self._chroma), axis=-1, keepdims=True) / ops.maximum(
-            ops.matmul(shares, chroma), 1e-6
-        )
-        unsure = ops.clip((_SURE - agreement) / (_SURE - _UNSURE), 0, 1)
-        cool = ops.clip(
-            0.5 + ops.matmul(ab, _COOL) / ops.maximum(ops.norm(ab, axis=-1, keepdims=True), 1e-6) / (2 * _COOL_EDGE),
-            0,
-            1,
-        )
-        return ab * (1 - calm * cool * unsure)
+        vectors = self._vectors
+        length = ops.norm(ops.matmul(shares, vectors), axis=-1, keepdims=True)
+        lengths = ops.matmul(shares, ops.norm(vectors, axis=-1, keepdims=True))
+        agreement = length / ops.maximum(lengths, 1e-6)
+        hue = ops.arctan2(ab[..., 1:], ab[..., :1]) * (180 / math.pi) % 360
+        sure = ops.take(ops.convert_to_tensor(_SURE, "float32"), ops.cast(ops.round(hue), "int32"), axis=0)
+        return ab * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
 
     def colors(self, logits, temperature=None):
         """Turns a network's output into colours of the buckets' own space.
@@ -195,9 +191,9 @@ class BucketCodec:
         return ops.matmul(shares, ops.convert_to_tensor(self.buckets.centers))
 
     @property
-    def _chroma(self):
+    def _vectors(self):
         """(n, 2) float32, the buckets as vectors from gray."""
-        return self.buckets.centers
+        return ops.convert_to_tensor(self.buckets.centers)
 
     def _split(self, rgb):
         """The network's input, (..., 1), and what the buckets lie in, (..., channels)."""
@@ -311,9 +307,9 @@ class PaletteCodec(BucketCodec):
         place = (len(self.buckets) - 1) * ops.sigmoid(ops.cast(logits[..., 0], "float32"))
         return ops.one_hot(ops.cast(place, "int32"), len(self.buckets))
 
-    @functools.cached_property
-    def _chroma(self):
-        return ops.convert_to_numpy(self._ab(ops.convert_to_tensor(self.buckets.centers), None))
+    @property
+    def _vectors(self):
+        return self._ab(ops.convert_to_tensor(self.buckets.centers), None)
 
     def _split(self, rgb):
         rgb = ops.convert_to_tensor(rgb)

@@ -26,12 +26,12 @@ LARGEST_AREA = 3  # how many times the area of the training size a long photo ma
 HIGHEST_ENLARGEMENT = 3.0
 _BATCH = 16  # photos in one call of the network
 STRETCHES = ("none", "network", "photo")
-# A photo's black and white point, L in 0..100: half a percent of it is darker, and brighter. Faded is one without black
-# (the black point of nine in ten of 3,000 training photos was below 12.7); one without white may be a night. A faded
-# one gets tones as usual photos have, and none is moved toward gray. The limit of the gain keeps a wall or a sky that
-# fills the photo from becoming a landscape.
+# A photo's black and white point, L in 0..100: half a percent of it is darker, and brighter. Faded is one that has
+# neither: without white it may be a night, without black a thing before a white wall. Lighter fadings the network does
+# better with as they are (docs/coloring.md). A faded photo gets tones as usual ones have, and none is moved toward
+# gray. The limit of the gain keeps a wall or a sky that fills the photo from becoming a landscape.
 _BLACK, _WHITE = 0.005, 0.995
-_FADED = 12.5
+_FADED = (25.0, 92.0)
 _USUAL = (4.0, 94.0)
 _HIGHEST_GAIN = 3.0
 # As in `color`: how far linear RGB may leave 0..1, and bisections of the chroma (here to 1/256 of it).
@@ -47,8 +47,8 @@ class Settings:
         temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler, most of all, above
             1, where the network is unsure; `None` takes the codec's own.
         saturation: factor on the chroma: 0 gives the gray photo.
-        calm: 0..1, how far cool colours that the network is unsure of become gray, see `BucketCodec.decode`; not for
-            regressions, which are never unsure.
+        calm: 0..1, how far cool colours and pinks that the network is unsure of become gray, see `BucketCodec.decode`;
+            not for regressions, which are never unsure.
         ceiling: the highest chroma, in Lab units: stronger colours keep their hue and become as strong as this. `None`
             or infinity sets none.
         flip: whether the network also sees the photo's mirror image, and the mean of both answers counts. Takes twice
@@ -186,7 +186,7 @@ class Colorizer:
                 uint16 or float in 0..1. A list of these, or an array (batch, height, width, 1 or 3), is a batch.
             temperature: see `Settings`, also for what follows; `None` takes the colorizer's own.
             saturation: factor on the chroma.
-            calm: how far cool colours that the network is unsure of become gray.
+            calm: how far cool colours and pinks that the network is unsure of become gray.
             ceiling: the highest chroma.
             flip: whether the photo's mirror image counts too.
             scales: sizes that the network sees the photo at.
@@ -351,7 +351,7 @@ def tones(l):
 
 
 def stretched(l, black, white):
-    """Gives faded photos a new black and white point; those with a black like other photos' are left alone.
+    """Gives faded photos a new black and white point; those that have a black or a white are left alone.
 
     Args:
         l: (..., 1) or any other shape that the points broadcast to; L in 0..100.
@@ -364,7 +364,7 @@ def stretched(l, black, white):
     new_black, new_white = ops.minimum(black, _USUAL[0]), ops.maximum(white, _USUAL[1])
     gain = ops.minimum((new_white - new_black) / ops.maximum(white - black, 1e-3), _HIGHEST_GAIN)
     new = ops.clip((new_black + new_white) / 2 + (l - (black + white) / 2) * gain, 0, 100)
-    return ops.where(black > _FADED, new, l)
+    return ops.where((black > _FADED[0]) & (white < _FADED[1]), new, l)
 
 
 def toned(ab, settings):

@@ -430,9 +430,12 @@ def test_a_faded_photo_gets_back_its_black_and_white():
         np.testing.assert_allclose(colorizer.stretched(ordinary, *colorizer.tones(ordinary)), ordinary, atol=0.02)
 
 
-def test_a_photo_with_black_in_it_is_left_alone():
-    # A night has no white, and is not faded.
-    night = np.linspace(10, 60, 10_000, dtype="float32").reshape(1, 100, 100, 1)
+def test_a_photo_with_black_or_white_in_it_is_left_alone():
+    # A night has no white, and is not faded; nor is a photo whose darkest is a dark gray, or whose wall is white.
+    bright = np.linspace(50, 94, 10_000, dtype="float32").reshape(1, 100, 100, 1)
+    np.testing.assert_array_equal(colorizer.stretched(bright, *colorizer.tones(bright)), bright)
+    assert np.ptp(colorizer.stretched(bright - 3, *colorizer.tones(bright - 3))) > 80
+    night = np.linspace(22, 60, 10_000, dtype="float32").reshape(1, 100, 100, 1)
     np.testing.assert_array_equal(colorizer.stretched(night, *colorizer.tones(night)), night)
     assert np.ptp(colorizer.stretched(night + 5, *colorizer.tones(night + 5))) > 80
 

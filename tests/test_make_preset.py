@@ -54,6 +54,11 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
     assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
 
 
+def test_notes_that_lack_something_are_told_before_the_work(tmp_path):
+    with pytest.raises(ValueError, match="The notes lack machine, limits"):
+        make_preset.make_preset(tmp_path, tmp_path, [], {"description": "", "data": "", "commands": []})
+
+
 def settings_where(monkeypatch, liked, default_temperature):
     def measure(model, photos, damaged):
         better = all(model.defaults.get(name) == value for name, value in liked.items())
@@ -117,4 +122,3 @@ def test_the_first_setting_stays_where_another_is_no_better_than_noise():
     a_little = found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.0, 66.12))
     assert make_preset.best_of(a_little)["setting"] is False
     assert make_preset.best_of(found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.1, 66.1)))["setting"] is True
-    assert [make_preset.best_of(a_little, noise)["setting"] for noise in (0.15, 0.1)] == [False, True]
