@@ -1,6 +1,7 @@
 """The SavedModel: it needs no rainbownet and gives the colorizer's photos."""
 
 import io
+import os
 import subprocess
 import sys
 
@@ -54,6 +55,34 @@ def encoded(array, kind="PNG", **options):
 def test_the_difference_to_the_colorizer_is_rounding(exported):
     assert exported[1]["largest"] <= 2
     assert exported[1]["mean"] < 0.5
+
+
+def test_a_savedmodel_that_cannot_be_replaced_stays(model, tmp_path, monkeypatch):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "saved_model.pb").write_text("the older one")
+
+    class Archive:
+        def track(self, network):
+            pass
+
+        add_endpoint = write_out = lambda self, *args, **options: None
+
+    replace, calls = os.replace, []
+
+    def full(old, new):
+        calls.append(new)
+        if len(calls) == 2:
+            raise OSError("the disk is full")
+        replace(old, new)
+
+    monkeypatch.setattr(keras.export, "ExportArchive", Archive)
+    monkeypatch.setattr(module, "_difference", lambda *_: {})
+    monkeypatch.setattr(module.os, "replace", full)
+    with pytest.raises(ValueError, match="cannot be written .the disk is full"):
+        export(model, out, overwrite=True)
+    assert len(calls) == 3 and (out / "saved_model.pb").read_text() == "the older one"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 def test_names_of_inputs_and_outputs(served):

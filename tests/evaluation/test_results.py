@@ -4,7 +4,9 @@ import base64
 import csv
 import io
 import json
+import os
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from rainbownet import evaluation as ev
 from rainbownet.damage import DAMAGES
 from rainbownet.data.files import find_photos
 
-from .shared import Painter, from_luminance, gray, write_photos
+from .shared import Painter, from_luminance, gray, real_photos, write_photos
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,17 @@ def folder(tmp_path_factory):
 def report(folder):
     """Of a model that knows, with all that there is."""
     return ev.evaluate(Painter(from_luminance), find_photos(folder), damage=True, examples=2, progress=False)
+
+
+def test_a_photo_whose_name_is_no_unicode_is_in_all_files(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
+    Image.fromarray(real_photos(48)[0]).save(path)
+    found = ev.evaluate(Painter(gray), find_photos(tmp_path), damage=True, examples=1, progress=False)
+    out = tmp_path / "out"
+    found.to_json(out / "results.json")
+    found.to_csv(out / "photos.csv")
+    ev.write_page(found, out / "report.html")
+    assert all(b"caf\xe9.png" in (out / name).read_bytes() for name in ("photos.csv", "report.html"))
 
 
 def _text(table):
