@@ -80,8 +80,9 @@ def read_photo(source: str | Path | bytes | PhotoFile, side: int | None = None) 
         image.load()
         icc = image.info.get("icc_profile") or b""
         if channels is None:
-            rgb, alpha = _channels(image, icc, name)
-            gray = rgb.shape[-1] == 1
+            plain = _plain(image, name)
+            gray = plain.mode in ("L", "LA")
+            rgb, alpha = _channels(plain, icc)
         else:
             count = channels.shape[-1]
             gray = count < 3
@@ -113,7 +114,7 @@ def read_image(image: Image.Image) -> tuple[np.ndarray, np.ndarray | None]:
         channels = gray_channels(image, "the image")
         rgb, alpha = channels[..., :1], to_8_bit(channels[..., 1]) if channels.shape[-1] == 2 else None
     else:
-        rgb, alpha = _channels(image, image.info.get("icc_profile") or b"", "the image")
+        rgb, alpha = _channels(_plain(image, "the image"), image.info.get("icc_profile") or b"")
     orientation = read_orientation(image)
     return _upright(rgb, orientation), None if alpha is None else _upright(alpha, orientation)
 
@@ -286,9 +287,8 @@ def _plain(image: Image.Image, name: str) -> Image.Image:
     return image.convert(image.mode.replace("RGB", "L")) if gray else image
 
 
-def _channels(image: Image.Image, icc: bytes, name: str) -> tuple[np.ndarray, np.ndarray | None]:
-    """A decoded photo in sRGB, (height, width, 1 or 3) uint8, and its alpha."""
-    plain = _plain(image, name)
+def _channels(plain: Image.Image, icc: bytes) -> tuple[np.ndarray, np.ndarray | None]:
+    """What `_plain` gave in sRGB, (height, width, 1 or 3) uint8, and its alpha."""
     alpha = np.asarray(plain.getchannel("A")) if plain.mode in ("LA", "RGBA") else None
     return np.atleast_3d(np.asarray(in_srgb(plain, icc))), alpha
 
