@@ -37,7 +37,7 @@ from scipy.ndimage import gaussian_filter
 
 from rainbownet import buckets, color, color_model
 from rainbownet.codecs import BucketCodec
-from rainbownet.data.files import find_photos, write_atomically
+from rainbownet.data.files import NAME_ENCODING, find_photos, write_atomically
 from rainbownet.data.photos import decode_rgb
 from rainbownet.evaluation import Measures
 from rainbownet.models import efficientnet_lite
@@ -48,7 +48,6 @@ THINNED = 2  # of so many rows and columns of the output, the loss sees one
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
 NEARER = (1.6, 1.15)  # times as near as the whole photo a crop is at the most: real photos, thumbnails
 STRETCHED = 1.22  # times as high or as wide half of the real photos become at the most
-NAMES = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # of photos, which may be no Unicode
 VALIDATED = 400  # photos of each group that are held back to watch the training, a quarter of them at the most
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
@@ -299,7 +298,7 @@ def groups_of(photos, thumbnails, held_back=()):
 
 def held_back_by(run):
     """Reads the names of the photos that a run held back."""
-    with open(run / "photos.csv", **NAMES) as file:
+    with open(run / "photos.csv", newline="", **NAME_ENCODING) as file:
         return {name for group, name in csv.reader(file) if group == "val"}
 
 
@@ -316,7 +315,7 @@ def note_run(out, args, held):
     }
     with write_atomically(out / "run.json") as temporary:
         temporary.write_text(json.dumps(settings, indent=1) + "\n")
-    with write_atomically(out / "photos.csv") as temporary, open(temporary, "w", **NAMES) as file:
+    with write_atomically(out / "photos.csv") as temporary, open(temporary, "w", newline="", **NAME_ENCODING) as file:
         csv.writer(file).writerows(("val", photo.name) for photos in held for photo in photos)
 
 

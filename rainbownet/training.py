@@ -34,7 +34,7 @@ from rainbownet.codecs import RegressionCodec
 from rainbownet.color_model import in_float32, load
 from rainbownet.data.audit import audit
 from rainbownet.data.embeddings import embed_photos, embeddings_folder
-from rainbownet.data.files import find_photos, write_atomically
+from rainbownet.data.files import NAME_ENCODING, find_photos, write_atomically
 from rainbownet.data.pipeline import squares, training_batches, validation_batches
 from rainbownet.data.splits import split
 from rainbownet.priors import ColorPrior
@@ -48,7 +48,6 @@ STRIP = 8  # photos on a strip
 VALIDATED = 1_000  # validation photos that are looked at, at the most: more would cost time and change little
 
 _STATE = "rainbownet/state.json"  # member of last.keras
-_NAMES = {"newline": "", "encoding": "utf-8", "errors": "surrogateescape"}  # of photos, which may be no Unicode
 
 
 def train(
@@ -450,7 +449,7 @@ def _photos(roots, out, size, workers, console):
             f"{len(checked.kept)} usable photos are too few: after the split by their names none is left to train on, "
             "or none to validate; give more photos."
         )
-    with write_atomically(path) as temporary, open(temporary, "w", **_NAMES) as file:
+    with write_atomically(path) as temporary, open(temporary, "w", newline="", **NAME_ENCODING) as file:
         csv.writer(file).writerows((name, photo.name) for name, photos in splits.items() for photo in photos)
     return splits
 
@@ -468,7 +467,7 @@ def _find(roots):
 
 
 def _kept_photos(found, out):
-    with open(out / "photos.csv", **_NAMES) as file:
+    with open(out / "photos.csv", newline="", **NAME_ENCODING) as file:
         rows = list(csv.reader(file))
     gone = [name for _, name in rows if name not in found]
     if gone:

@@ -191,9 +191,13 @@ def test_calm_is_traced_as_it_is_computed(codec):
         return codec.decode(logits, 1.0, l, 1)
 
     if keras.backend.backend() == "jax":
-        traced = __import__("jax").jit(decode)(logits)
+        import jax
+
+        traced = jax.jit(decode)(logits)
     else:
-        traced = __import__("tensorflow").function(decode)(ops.convert_to_tensor(logits))
+        import tensorflow as tf
+
+        traced = tf.function(decode)(ops.convert_to_tensor(logits))
     np.testing.assert_allclose(traced, decode(logits), atol=1e-4)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from rainbownet.data.files import PhotoFile, write_atomically
+from rainbownet.data.files import NAME_ENCODING, PhotoFile, write_atomically
 from rainbownet.data.photos import PhotoError, decode_rgb, read_size
 
 LEAST_CHROMA = 4.0
@@ -90,9 +90,7 @@ def audit(
                 kept.append(photo)
             counts[next((kind for kind in _REASONS if reason.startswith(kind)), "kept")] += 1
     if out is not None:
-        # A name that is no Unicode is written as the bytes that it is.
-        encoding = {"encoding": "utf-8", "errors": "surrogateescape"}
-        with write_atomically(out) as path, open(path, "w", newline="", **encoding) as file:
+        with write_atomically(out) as path, open(path, "w", newline="", **NAME_ENCODING) as file:
             writer = csv.writer(file)
             writer.writerow(("photo", "reason"))
             writer.writerows(refused)

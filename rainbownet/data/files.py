@@ -23,6 +23,9 @@ SUFFIXES = frozenset(
 ARCHIVE_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 """Endings of the names that are taken for archives of photos, in lower case."""
 
+NAME_ENCODING = {"encoding": "utf-8", "errors": "surrogateescape"}
+"""Of text files that hold names of photos: a name that is no Unicode is written as the bytes that it is."""
+
 _GZIP_MAGIC = b"\x1f\x8b"
 
 

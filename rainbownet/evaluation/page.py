@@ -10,7 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rainbownet.data.files import write_atomically
+from rainbownet.data.files import NAME_ENCODING, write_atomically
 from rainbownet.evaluation.results import BETTER, DAMAGE_KEYS, MODEL, surely_better, verdict, with_interval
 
 _WIDTH = 320  # pixels of a picture, at most: a third of a page at twice the resolution of old screens
@@ -98,7 +98,7 @@ def write_page(evaluation, path):
         f"<title>{model}: evaluation</title>\n<style>{_STYLE}</style>\n" + "\n".join(parts) + "\n</html>\n"
     )
     with write_atomically(Path(path)) as temporary:
-        Path(temporary).write_text(page, encoding="utf-8", errors="surrogateescape")
+        Path(temporary).write_text(page, **NAME_ENCODING)
 
 
 _KINDS = {

@@ -10,7 +10,7 @@ import numpy as np
 from rich.table import Table
 
 from rainbownet.colorizer import Settings
-from rainbownet.data.files import write_atomically
+from rainbownet.data.files import NAME_ENCODING, write_atomically
 from rainbownet.evaluation.measures import diagnose
 
 MODEL = "model"
@@ -168,7 +168,7 @@ class Evaluation:
         about = [key for key in self.per_photo[0] if key not in keys]
         with (
             write_atomically(Path(path)) as temporary,
-            open(temporary, "w", encoding="utf-8", errors="surrogateescape", newline="") as file,
+            open(temporary, "w", newline="", **NAME_ENCODING) as file,
         ):
             lines = csv.writer(file)
             lines.writerow([*about, "row", *keys])
