@@ -28,7 +28,7 @@ from rainbownet.data.files import find_photos, write_atomically
 # the network is unsure of, and a saturation above 1 gives back what that takes from the rest.
 DIALS = ((1.0, 1.0), (1.0, 0.8), (1.0, 0.9), (1.0, 1.1), (1.2, 1.05), (1.4, 1.1), (0.7, 1.0))
 TRIED = (
-    [{"scales": scales} for scales in ((1.0,), (0.7,), (0.7, 1.0))],
+    [{"scales": scales} for scales in ((1.0,), (0.7,), (1.25,), (1.5,), (0.7, 1.0))],
     [{"temperature": temperature, "saturation": saturation} for temperature, saturation in DIALS],
     [{"calm": calm} for calm in (1.0, 0.5, 0.0)],
     [{"flip": flip} for flip in (False, True)],
@@ -153,9 +153,11 @@ def best_of(found):
 
 def _measure(model, groups, faded=False):
     """Figures of a model, means over the groups; `faded`, both AuC are means over the photos as they are and faded."""
+    # All settings on photos of one size, which has the detail that the largest scale shows.
+    size = evaluation.seen_size(model, [scale for setting in TRIED[0] for scale in setting["scales"]])
     found = []
     for photos in groups:
-        result = evaluation.evaluate(model, photos, embed=model.embedder, damage=faded, progress=False)
+        result = evaluation.evaluate(model, photos, size, embed=model.embedder, damage=faded, progress=False)
         figures = result.rows["model"]
         rows = [figures, result.damage["faded"]["figures"]] if faded else [figures]
         found.append({

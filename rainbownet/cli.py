@@ -206,7 +206,7 @@ def train(
 def evaluate(
     model: _Model,
     photos: _Photos,
-    size: Annotated[int | None, typer.Option(help="Short side of the photos; the training's by default.")] = None,
+    size: Annotated[int | None, typer.Option(help="Short side of the photos; by default, that at which the network sees them.")] = None,
     temperature: _Temperature = None,
     out: Annotated[
         Path | None,

@@ -16,7 +16,7 @@ from rainbownet.evaluation.figures import (
 from rainbownet.evaluation.learned import InceptionFeatures, Lpips, frechet_distance
 from rainbownet.evaluation.measures import Measures, diagnose
 from rainbownet.evaluation.page import write_page
-from rainbownet.evaluation.protocol import evaluate
+from rainbownet.evaluation.protocol import evaluate, seen_size
 from rainbownet.evaluation.results import ANOTHER, GRAY, MODEL, SINGLE, Evaluation, Example, verdict
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "frechet_distance",
     "hue_coverage",
     "psnr",
+    "seen_size",
     "ssim",
     "verdict",
     "write_page",

@@ -52,7 +52,8 @@ def evaluate(
     Args:
         model: `ColorModel`, which colours as it does by default, or a `Colorizer` with settings of its own.
         photos: list of `PhotoFile`.
-        size: short side in pixels, `None` for the size that the model was trained at.
+        size: short side in pixels, `None` for the one that the network sees photos at: that of its training, or more
+            where `scales` says so, since a network that sees a photo enlarged should not be shown it shrunk.
         crop: "square" for the center square, "none" for the whole photo.
         temperature: temperature of decoding, `None` for the model's own.
         embed: function from L, (batch, height, width, 1) in 0..100, to embeddings, (batch, n), for models that take
@@ -74,7 +75,7 @@ def evaluate(
     """
     subject = _Subject(model if isinstance(model, Colorizer) else Colorizer(model), temperature, embed)
     model = subject.model
-    size = min(model.size) if size is None else size
+    size = seen_size(model, subject.settings.scales) if size is None else size
     _check(model, size, crop)
     read = functools.partial(_read, size=size, crop=crop)
     damages = list(DAMAGES) if damage else []
@@ -287,6 +288,19 @@ class _Places:
             ahead += np.count_nonzero((scores == own) & (np.arange(scores.shape[-1]) < truth), axis=-1)
             counts.append((np.count_nonzero(ahead < 5), len(truth)))
         return np.array(counts)
+
+
+def seen_size(model, scales):
+    """Gives the short side in pixels that a network sees large photos at.
+
+    Args:
+        model: the `ColorModel`.
+        scales: see `Settings`.
+
+    Returns:
+        At least the short side that the network was trained at; just that for a network of fixed size.
+    """
+    return min(model.size) if model.fixed_size else round(min(model.size) * max(1.0, *scales))
 
 
 def _check(model, size, crop):

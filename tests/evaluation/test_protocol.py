@@ -94,6 +94,15 @@ def test_whole_photos_are_measured_whole(folder):
     assert "the network saw 32 x 40 to 56 x 32" in report.protocol_line()
 
 
+def test_a_network_that_sees_photos_enlarged_is_shown_them_in_full(folder):
+    model = Painter(from_luminance)
+    protocols = [
+        ev.evaluate(Colorizer(model, scales=scales), find_photos(folder)[:4], progress=False).protocol
+        for scales in ((1.0,), (0.5,), (1.5,))
+    ]
+    assert [protocol["size"] for protocol in protocols] == [32, 32, 48]
+
+
 @pytest.mark.parametrize("size", [15, 32, 40])
 def test_the_size_of_the_comparison_is_not_that_of_the_network(folder, size):
     report, model = _evaluate(from_luminance, find_photos(folder)[:12], size=size)
