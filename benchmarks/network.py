@@ -7,7 +7,7 @@ from keras import ops
 
 from benchmarks import bench
 from rainbownet import presets
-from rainbownet.colorizer import Frame
+from rainbownet.colorizer import frames
 
 TITLE = "Networks, a photo of 256x256"
 AIMS = {"lite_unet": 60, "fast": 15}  # milliseconds on two cores
@@ -19,8 +19,8 @@ def measure(arguments):
     rows = []
     for name in presets.names():
         model = presets.load_preset(presets.path(name))
-        sides = Frame.of(model, 256, 256).padded
-        for what, height, width in (("as it is shown to it", *sides), ("at 256 x 256", 256, 256)):
+        (frame,) = frames(model, 256, 256, model.defaults.get("scales", (1.0,)))
+        for what, height, width in (("as it is shown to it", *frame.padded), ("at 256 x 256", 256, 256)):
             l = np.random.default_rng(0).uniform(0, 100, (1, height, width, 1)).astype("float32")
             eager = _fastest(lambda l=l, model=model: model.network(l, training=False), rounds)
             compiled = _fastest(lambda l=l, model=model: model.network.predict_on_batch(l), rounds)

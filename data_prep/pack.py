@@ -6,12 +6,13 @@
 
 PHOTOS are folders, archives, or git repositories, bare or not, of which photos are read without checking them out. The
 third form makes the training set of the preset that ships: one archive for each set of photo_sets.toml, in OUT/train,
-OUT/thumbnails or, for what must never be trained on, OUT/held_out. The latter are packed first, and no photo near one
-of theirs gets into the others. FOLDER holds clones (`git clone --bare`), named owner+name, owner+name.git or
+OUT/large, OUT/thumbnails or, for what must never be trained on, OUT/held_out. The latter are packed first, and no photo
+near one of theirs gets into the others. FOLDER holds clones (`git clone --bare`), named owner+name, owner+name.git or
 owner+name/repo; the git protocol fetches a commit that is no branch's head too (`git fetch origin COMMIT`).
 
 Photos are made sRGB, upright, opaque and shrunk to the short side; one that is that already, and carries no metadata,
-is packed byte by byte. Left out are those that are unreadable, too small, longer than 3:1, gray or sepia, drawings and
+is packed byte by byte. With `--least`, those whose short side lies between it and `--side` are packed as large as they
+are. Left out are those that are unreadable, too small, longer than 3:1, gray or sepia, drawings and
 cut-outs (one colour covers more than 40 %), there already, or near a held-out photo (see `data_prep.near`). The order
 is drawn with a seed, so that the first n of an archive are a fair sample of it. OUT.json tells the settings, the
 counts, what was left out and why, and the archive's SHA-256. The archive has its name once it is whole; a pass that was
@@ -54,7 +55,7 @@ _METADATA = {"exif", "icc_profile", "xmp", "comment", "photoshop"}
 _LOOKED_AT = 64  # short side at which colours are looked at, as `is_gray_or_sepia` expects
 
 
-def pack(photos, out, side, count=None, held_out=None, seed=0, workers=2, progress=True):
+def pack(photos, out, side, count=None, held_out=None, seed=0, workers=2, progress=True, least=None):
     """Packs photos into one archive.
 
     Args:
@@ -66,21 +67,26 @@ def pack(photos, out, side, count=None, held_out=None, seed=0, workers=2, progre
         seed: of the order.
         workers: processes that decode.
         progress: whether to show a progress bar.
+        least: short side in pixels below which a photo is too small; default, `side`.
 
     Returns:
         What is in the JSON file: dict of `settings`, `counts`, `left_out` and `sha256`.
 
     Raises:
-        ValueError: `out` exists and was packed otherwise, or no photo is left.
+        ValueError: `out` exists and was packed otherwise, no photo is left, or `least` is more than `side`.
     """
     out = Path(out)
     if out.suffix != ".tar":
         raise ValueError(f"{out} must end in .tar.")
+    least = side if least is None else least
+    if not 1 <= least <= side:
+        raise ValueError(f"`least` must be in 1..{side}, the side; received {least}.")
     photos = list(photos)
     random.Random(seed).shuffle(photos)
     settings = {
         "photos": commands.digest([[photo.name, _content(photo)] for photo in photos]),
         "side": side,
+        "least": least,
         "count": count,
         "seed": seed,
         "quality": QUALITY,
@@ -94,7 +100,7 @@ def pack(photos, out, side, count=None, held_out=None, seed=0, workers=2, progre
         return result
     out.parent.mkdir(parents=True, exist_ok=True)
     with _Unfinished(out, settings) as archive, commands.bar(progress) as bars:
-        _fill(archive, photos, side, count, held_out, workers, bars)
+        _fill(archive, photos, (least, side), count, held_out, workers, bars)
         counts = archive.counts
         if not counts["packed"]:
             raise ValueError(f"no photo is left to pack ({told(counts)}); give others, or a smaller side.")
@@ -138,7 +144,8 @@ def pack_sets(sets, mirrors, out, held_out=(), workers=2, progress=True):
             path = Path(out) / entry["part"] / f"{entry['name']}.tar"
             with GitRepository(folders[entry["repository"]]) as repository:
                 photos = repository.photos(entry["commit"], entry["match"])
-                result = pack(photos, path, entry["side"], entry.get("count"), kept, plan["seed"], workers, progress)
+                options = entry.get("count"), kept, plan["seed"], workers, progress, entry.get("least")
+                result = pack(photos, path, entry["side"], *options)
             yield entry["name"], result
             if reserved:
                 held_out.append(path)
@@ -171,23 +178,24 @@ def told(counts):
     return ", ".join(f"{number:,} {what}" for what, number in counts.items())
 
 
-def prepare(data, side):
+def prepare(data, least, side):
     """Decides on a photo and makes what is packed of it.
 
     Args:
         data: bytes of its file.
-        side: short side in pixels.
+        least: short side in pixels below which it is too small.
+        side: short side in pixels that it is shrunk to.
 
     Returns:
         (why it is left out, the bytes to pack, their `Fingerprint`): either the first is empty or the others are.
     """
     try:
         size = read_size(data)
-        if min(size) < side:
+        if min(size) < least:
             return "too small", b"", None
         if max(size) > LONGEST * min(size):
             return "too long", b"", None
-        rgb = decode_rgb(data, side)
+        rgb = decode_rgb(data, min(side, *size))
         image = Image.fromarray(rgb)
         scale = _LOOKED_AT / min(image.size)
         small = np.asarray(image.resize([round(s * scale) for s in image.size], Image.Resampling.BOX))
@@ -299,14 +307,14 @@ def member_name(name):
     return path if path.lower().endswith((".jpg", ".jpeg")) else f"{path}.jpg"
 
 
-def _fill(archive, photos, side, count, held_out, workers, bars):
+def _fill(archive, photos, sides, count, held_out, workers, bars):
     def jobs():
         for photo in photos[archive.done :]:
             try:
                 data = photo.read()
             except OSError:
                 data = b""  # counted as unreadable
-            yield photo.name, (data, side)
+            yield photo.name, (data, *sides)
 
     def progress():
         return {"completed": archive.counts["packed"]} if count else {"completed": archive.done}
@@ -367,6 +375,7 @@ def main(arguments=None):
     parser.add_argument("photos", type=Path, nargs="*", help="folders, archives or git repositories")
     parser.add_argument("out", type=Path, help="archive to write; with --sets, a folder")
     parser.add_argument("--side", type=int, help="short side in pixels")
+    parser.add_argument("--least", type=int, help="short side of the smallest photos that are packed")
     parser.add_argument("--count", type=int, help="stop when so many are packed")
     parser.add_argument("--held-out", type=Path, action="append", default=[], help="photos to test on; may be repeated")
     parser.add_argument("--seed", type=int, default=0, help="of the order")
@@ -388,7 +397,8 @@ def main(arguments=None):
         with contextlib.ExitStack() as stack:
             photos = _sources(args.photos, args.commit, args.match, stack)
             held_out = near.HeldOut(args.held_out) if args.held_out else None
-            result = pack(photos, args.out, args.side, args.count, held_out, args.seed, args.workers)
+            options = args.count, held_out, args.seed, args.workers
+            result = pack(photos, args.out, args.side, *options, least=args.least)
         print(f"{told(result['counts'])}; SHA-256 {result['sha256']}")
 
 

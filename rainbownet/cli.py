@@ -91,7 +91,7 @@ def colorize(
     ] = None,
     scale: Annotated[
         list[float] | None,
-        typer.Option(help="Size to see the photo at, 1 for that of the training; of several the mean counts."),
+        typer.Option(help="Size to see the photo at: 1 for the training's, more as far as it has the pixels."),
     ] = None,
     stretch: Annotated[
         str | None,
@@ -206,7 +206,9 @@ def train(
 def evaluate(
     model: _Model,
     photos: _Photos,
-    size: Annotated[int | None, typer.Option(help="Short side of the photos; by default, that at which the network sees them.")] = None,
+    size: Annotated[
+        int | None, typer.Option(help="Short side of the photos; by default, as the network sees them.")
+    ] = None,
     temperature: _Temperature = None,
     out: Annotated[
         Path | None,

@@ -54,7 +54,8 @@ class Settings:
         flip: whether the network also sees the photo's mirror image, and the mean of both answers counts. Takes twice
             the time in the network.
         scales: sizes that the network sees the photo at, for 1 that of its training; the mean of the answers counts.
-            Beyond the smallest they are left out where the photo itself is no larger, and for networks of fixed size.
+            One above 1 shows as much of the photo as it has, and none is enlarged for it. Networks of fixed size know
+            the smallest alone.
         stretch: what gets a new black and white point where a photo is faded: "none"; "network", only what the network
             sees; "photo", the coloured photo too.
 
@@ -396,10 +397,9 @@ def frames(model, height, width, scales):
     Returns:
         List of `Frame`, from small to large.
     """
-    first, *larger = (Frame.of(model, height, width, scale) for scale in sorted(set(scales)))
-    if model.fixed_size:
-        return [first]
-    return [first] + [frame for frame in larger if frame.inner[0] <= height and frame.inner[1] <= width]
+    # Scales above 1 are the same for a photo that has no more to show.
+    different = list(dict.fromkeys(Frame.of(model, height, width, scale) for scale in sorted(scales)))
+    return different[:1] if model.fixed_size else different
 
 
 @dataclasses.dataclass(frozen=True)
@@ -420,22 +420,25 @@ class Frame:
     def of(cls, model, height, width, scale=1.0):
         """Chooses the sizes for a photo: it just covers the crops that the model was trained on.
 
-        A small photo is enlarged three times at the most. Photos longer than 3 to 1 are made smaller, to three times
-        the area that the model was trained at, so that a panorama needs no more memory than others. A network of fixed
-        size gets the whole photo with the padding.
+        A small photo is enlarged to that size, three times at the most, and to no larger one. Photos longer than 3 to 1
+        are made smaller, to three times the area that the model was trained at, so that a panorama needs no more memory
+        than others. A network of fixed size gets the whole photo with the padding.
 
         Args:
             model: the `ColorModel`.
             height: of the photo, in pixels.
             width: of the photo, in pixels.
-            scale: how many times larger than in training the photo is to be seen; not for networks of fixed size.
+            scale: how many times larger than in training the photo is to be seen, as far as it has the pixels; not for
+                networks of fixed size.
 
         Returns:
             A `Frame`.
         """
         ratios = [side / outer for side, outer in zip(model.size, (height, width), strict=True)]
         covering = min(max(ratios), math.sqrt(LARGEST_AREA * math.prod(ratios)))
-        scale = min(ratios) if model.fixed_size else min(scale * covering, HIGHEST_ENLARGEMENT)
+        # Enlarging shows nothing new, and the network takes blur for things.
+        larger = scale * covering if scale <= 1 else max(covering, min(scale * covering, 1.0))
+        scale = min(ratios) if model.fixed_size else min(larger, HIGHEST_ENLARGEMENT)
         inner = tuple(max(1, round(side * scale)) for side in (height, width))
         steps = model.size if model.fixed_size else (model.stride, model.stride)
         padded = tuple(math.ceil(side / step) * step for side, step in zip(inner, steps, strict=True))

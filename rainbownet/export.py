@@ -179,8 +179,11 @@ class _Graph:
         if self.model.fixed_size:
             scale = tf.reduce_min(ratios)
         else:
-            scale *= tf.minimum(tf.reduce_max(ratios), tf.sqrt(LARGEST_AREA * tf.reduce_prod(ratios)))
-            scale = tf.minimum(scale, HIGHEST_ENLARGEMENT)
+            covering = tf.minimum(tf.reduce_max(ratios), tf.sqrt(LARGEST_AREA * tf.reduce_prod(ratios)))
+            larger = scale * covering
+            if scale > 1:
+                larger = tf.maximum(covering, tf.minimum(larger, 1.0))
+            scale = tf.minimum(larger, HIGHEST_ENLARGEMENT)
         inner = tf.maximum(tf.round(sides * scale), 1)
         steps = tf.constant(self.model.size if self.model.fixed_size else self.model.stride, tf.float64)
         return inner, tf.math.ceil(inner / steps) * steps
@@ -188,11 +191,13 @@ class _Graph:
     def _predict(self, l, outer):
         """Chroma, L at its size, and how many of its pixels lie in one of the photo; as the colorizer's `_combined`."""
         first, *larger = sorted(set(self.settings.scales))
-        views = self._view(l, outer, first)
-        for count, scale in enumerate([] if self.model.fixed_size else larger, 1):
-            fits = tf.reduce_all(self._frame(outer, scale)[0] <= tf.cast(outer, tf.float64))
+        views, seen, count = self._view(l, outer, first), self._frame(outer, first)[0], tf.constant(1.0)
+        for scale in [] if self.model.fixed_size else larger:
+            inner = self._frame(outer, scale)[0]
+            differs = tf.reduce_any(inner != seen)
             add = functools.partial(self._mean, count, views, l, outer, scale)
-            views = tf.cond(fits, add, functools.partial(tuple, views))
+            views = tf.cond(differs, add, functools.partial(tuple, views))
+            seen, count = inner, count + tf.cast(differs, tf.float32)
         ab, low, ratios = views
         return toned(ab, self.settings), low, ratios
 

@@ -408,13 +408,23 @@ def test_the_answers_of_all_scales_count_the_same():
     np.testing.assert_allclose(ab, (32 + 64 + 128) / 3, rtol=1e-5)
 
 
-def test_a_scale_that_would_enlarge_the_photo_is_left_out():
+@pytest.mark.parametrize(
+    ("photo", "scales", "seen"),
+    [
+        ((500, 700), (1.5,), [(48, 67)]),
+        ((40, 56), (1.5,), [(40, 56)]),
+        ((20, 28), (1.5,), [(32, 45)]),  # as at a scale of 1
+        ((50, 70), (1.5, 1.0, 2.0), [(32, 45), (48, 67), (50, 70)]),
+        ((40, 56), (1.0, 1.5, 2.0), [(32, 45), (40, 56)]),
+        ((5, 7), (2.0, 1.0), [(15, 21)]),
+        ((20, 28), (0.5, 1.0), [(16, 22), (32, 45)]),
+    ],
+)
+def test_no_photo_is_enlarged_for_a_scale_above_1(photo, scales, seen):
     model = Painter()
-    inner = [frame.inner for frame in colorizer.frames(model, 50, 70, (1.5, 1.0, 2.0))]
-    assert inner == [(32, 45), (48, 67)]
-    assert [frame.inner for frame in colorizer.frames(model, 5, 7, (2.0, 1.0))] == [(15, 21)]
+    assert [frame.inner for frame in colorizer.frames(model, *photo, scales)] == seen
     model.fixed_size = True
-    assert len(colorizer.frames(model, 500, 700, (1.0, 2.0))) == 1
+    assert len(colorizer.frames(model, *photo, scales)) == 1
 
 
 def test_a_faded_photo_gets_back_its_black_and_white():

@@ -167,9 +167,22 @@ def test_a_photo_that_is_packed_already_keeps_its_bytes(tmp_path):
     exif = Image.Exif()
     exif[0x010E] = "a secret"
     plain, told = jpeg(photo(1, 80, 64), quality=70), jpeg(photo(2, 80, 64), exif=exif)
-    assert pack.prepare(plain, 64)[:2] == ("", plain)
-    why, packed, _ = pack.prepare(told, 64)
+    assert pack.prepare(plain, 64, 64)[:2] == ("", plain)
+    why, packed, _ = pack.prepare(told, 64, 64)
     assert not why and b"a secret" in told and b"a secret" not in packed
+
+
+def test_photos_between_the_least_side_and_the_side_are_packed_as_large_as_they_are(tmp_path, capsys):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for i, size in enumerate([(200, 150), (90, 70), (70, 50)]):
+        (folder / f"{i}.jpg").write_bytes(jpeg(photo(i, *size)))
+    out = tmp_path / "set.tar"
+    pack.main([str(folder), str(out), "--side", "100", "--least", "64"])
+    sizes = {name: Image.open(io.BytesIO(data)).size for name, data in members(out).items()}
+    assert sizes == {"0.jpg": (133, 100), "1.jpg": (90, 70)}
+    sentence(pack.main, [str(folder), str(tmp_path / "other.tar"), "--side", "100", "--least", "101"])
+    assert "1..100" in capsys.readouterr().err
 
 
 def test_the_order_is_drawn_and_the_count_is_kept(photos, tmp_path, in_threads):
@@ -303,13 +316,13 @@ def test_sets_are_packed_from_mirrors_and_none_is_near_the_held_out_one(tmp_path
 def test_the_list_of_sets_is_whole(checkout):
     plan = tomllib.loads((checkout / "data_prep/photo_sets.toml").read_text())
     sets = plan["set"]
-    assert len({entry["name"] for entry in sets}) == len(sets)
+    assert len({(entry["part"], entry["name"]) for entry in sets}) == len(sets)
     for entry in sets:
         assert len(entry["commit"]) == 40 and entry["side"] >= 64 and entry["terms"] and entry["what"]
     parts = {part: [entry["name"] for entry in sets if entry["part"] == part] for part in ("held_out", "thumbnails")}
     chosen_on = [f"choose_{name}" for name in ("bsds", "kodak", "urban", "sunhays", "coco", "thumbs")]
     assert parts == {"held_out": ["heldout_flickr", *chosen_on], "thumbnails": ["tiny64"]}
-    assert {entry["part"] for entry in sets} == {"train", *parts}
+    assert {entry["part"] for entry in sets} == {"train", "large", *parts}
     assert all(entry["terms"] for entry in plan["picked"])
 
 
