@@ -13,8 +13,8 @@ plain and balanced AuC have the highest sum, less 0.4 points for each further pa
 of those whose colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15
 points, which is noise. The figures of the card are those of `rainbownet evaluate` on each of the held-out sets, one of
 them with `--damage`; it is written from their JSON, which is kept in its metadata.json. NOTES.json holds what no figure
-says: "description", "data", "machine", "commands" (a list) and "limits" (a list of sentences). Takes a quarter of an
-hour, and says each setting as it has been measured; writes two bytes a parameter.
+says: "description", "data", "machine", "commands" (a list) and "limits" (a list of sentences). Takes half an hour, and
+says each setting as it has been measured; writes two bytes a parameter.
 """
 
 import argparse

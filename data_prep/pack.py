@@ -12,11 +12,11 @@ owner+name/repo; the git protocol fetches a commit that is no branch's head too 
 
 Photos are made sRGB, upright, opaque and shrunk to the short side; one that is that already, and carries no metadata,
 is packed byte by byte. With `--least`, those whose short side lies between it and `--side` are packed as large as they
-are. Left out are those that are unreadable, too small, longer than 3:1, gray or sepia, drawings and
-cut-outs (one colour covers more than 40 %), there already, or near a held-out photo (see `data_prep.near`). The order
-is drawn with a seed, so that the first n of an archive are a fair sample of it. OUT.json tells the settings, the
-counts, what was left out and why, and the archive's SHA-256. The archive has its name once it is whole; a pass that was
-stopped goes on when the same command is run again, and one that is finished is not run twice.
+are. Left out are those that are unreadable, too small, longer than 3:1, gray or sepia, drawings and cut-outs (one
+colour covers more than 40 %), there already, or near a held-out photo (see `data_prep.near`). The order is drawn with a
+seed, so that the first n of an archive are a fair sample of it. OUT.json tells the settings, the counts, what was left
+out and why, and the archive's SHA-256. The archive has its name once it is whole; a pass that was stopped goes on when
+the same command is run again, and one that is finished is not run twice.
 
 About 60 photos a second on 2 cores where they are of some hundred pixels; the sets of the preset take an hour.
 """

@@ -26,6 +26,8 @@ def vivid(model):
 
 @pytest.fixture(scope="module")
 def model():
+    # Made before the seed of a test is set; some drawn networks turn a rounded gray into six levels of colour.
+    keras.utils.set_random_seed(0)
     return vivid(systems.get("rainbownet", size=32, filters=2).model())
 
 
@@ -139,7 +141,7 @@ def dialled():
     return model
 
 
-@pytest.mark.parametrize("size", [(1, 1), (100, 140), (5, 300)])
+@pytest.mark.parametrize("size", [(1, 1), (40, 56), (100, 140), (5, 300)])
 def test_the_graph_goes_by_the_models_own_settings(size, dialled):
     rgb = photo(*size, 3) // 3 + 80  # faded
     colored = module._Graph(dialled).color_images(tf.constant(rgb[None]))["colorized"].numpy()[0].astype(int)

@@ -53,7 +53,7 @@ def evaluate(
         model: `ColorModel`, which colours as it does by default, or a `Colorizer` with settings of its own.
         photos: list of `PhotoFile`.
         size: short side in pixels, `None` for the one that the network sees photos at: that of its training, or more
-            where `scales` says so, since a network that sees a photo enlarged should not be shown it shrunk.
+            where `scales` says so, since a photo that was shrunk to less has nothing more to show.
         crop: "square" for the center square, "none" for the whole photo.
         temperature: temperature of decoding, `None` for the model's own.
         embed: function from L, (batch, height, width, 1) in 0..100, to embeddings, (batch, n), for models that take

@@ -94,7 +94,7 @@ def test_whole_photos_are_measured_whole(folder):
     assert "the network saw 32 x 40 to 56 x 32" in report.protocol_line()
 
 
-def test_a_network_that_sees_photos_enlarged_is_shown_them_in_full(folder):
+def test_photos_are_as_large_as_the_network_sees_them(folder):
     model = Painter(from_luminance)
     protocols = [
         ev.evaluate(Colorizer(model, scales=scales), find_photos(folder)[:4], progress=False).protocol
