@@ -22,6 +22,7 @@ import json
 from pathlib import Path
 
 from rainbownet import color_model, evaluation, presets, training
+from rainbownet.damage import DAMAGES
 from rainbownet.data.files import find_photos, write_atomically
 
 # What is tried, in this order; what comes first stays where nothing is better. A temperature above 1 makes pale what
@@ -69,7 +70,7 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
     tried = choose_settings(model, [group[:: max(1, len(group) // most)][:most] for group in groups])
     figures = {}
     for photos, files in measured.items():
-        result = evaluation.evaluate(model, files, embed=model.embedder, damage=photos == damage)
+        result = evaluation.evaluate(model, files, embed=model.embedder, damages=DAMAGES if photos == damage else ())
         figures["/".join(Path(photos).parts[-2:])] = {
             "protocol": result.protocol, "rows": result.rows, "truth": result.truth,
             "damage": result.damage, "verdict": evaluation.verdict(result),
@@ -155,9 +156,10 @@ def _measure(model, groups, faded=False):
     """Figures of a model, means over the groups; `faded`, both AuC are means over the photos as they are and faded."""
     # All settings on photos of one size, which has the detail that the largest scale shows.
     size = evaluation.seen_size(model, [scale for setting in TRIED[0] for scale in setting["scales"]])
+    damages = ("faded",) if faded else ()
     found = []
     for photos in groups:
-        result = evaluation.evaluate(model, photos, size, embed=model.embedder, damage=faded, progress=False)
+        result = evaluation.evaluate(model, photos, size, embed=model.embedder, damages=damages, progress=False)
         figures = result.rows["model"]
         rows = [figures, result.damage["faded"]["figures"]] if faded else [figures]
         found.append({

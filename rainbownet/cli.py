@@ -229,13 +229,14 @@ def evaluate(
         _check_folder(out)
     _start_keras()
     from rainbownet import evaluation, presets
+    from rainbownet.damage import DAMAGES
 
     result = evaluation.evaluate(
         presets.load(model),
         found,
         size=size,
         temperature=temperature,
-        damage=damage,
+        damages=DAMAGES if damage else (),
         lpips=evaluation.Lpips() if lpips else None,
         features=evaluation.InceptionFeatures(fid) if fid else None,
         examples=_EXAMPLES if out is not None else 0,

@@ -36,7 +36,7 @@ def evaluate(
     embed=None,
     batch=16,
     progress=True,
-    damage=False,
+    damages=(),
     lpips=None,
     features=None,
     examples=0,
@@ -60,9 +60,9 @@ def evaluate(
             one; `None` for the model's own embedder.
         batch: photos of one size that are predicted together, 16 at the most.
         progress: whether to draw a progress bar.
-        damage: whether to measure the model on the same photos damaged too, in each way of `damage.DAMAGES`. It then
-            sees the damaged photos' luminance; what it predicts is joined with the undamaged L and compared with the
-            undamaged photos' colours.
+        damages: names in `damage.DAMAGES` of the ways in which the same photos are measured damaged too. The model
+            then sees the damaged photos' luminance; what it predicts is joined with the undamaged L and compared with
+            the undamaged photos' colours.
         lpips: `learned.Lpips()` for that figure too.
         features: `learned.InceptionFeatures()`, or another network's, for a FID too.
         examples: how many of the best, of the median and of the worst photos to give pictures of.
@@ -71,14 +71,13 @@ def evaluate(
         `Evaluation`.
 
     Raises:
-        ValueError: size or crop is none that there is, an embedding is missing, or no photo can be measured.
+        ValueError: size, crop or a damage is none that there is, an embedding is missing, or no photo can be measured.
     """
     subject = _Subject(model if isinstance(model, Colorizer) else Colorizer(model), temperature, embed)
     model = subject.model
     size = seen_size(model, subject.settings.scales) if size is None else size
-    _check(model, size, crop)
+    _check(model, size, crop, damages)
     read = functools.partial(_read, size=size, crop=crop)
-    damages = list(DAMAGES) if damage else []
     bars = Progress(console=Console(stderr=True), disable=not progress)
     with bars:
         photos, skipped, seen = _survey(bars.track(photos, description="Reading the true colors"), read)
@@ -139,7 +138,7 @@ def evaluate(
             "single_color": [float(x) for x in single],
             "accuracy_buckets": len(accuracy),
             "bootstrap_draws": DRAWS,
-            **({"damage": "damaged photos: colors on the undamaged luminance"} if damage else {}),
+            **({"damage": "damaged photos: colors on the undamaged luminance"} if damages else {}),
             "model": model.name,
             "parameters": model.count_params(),
             "versions": _versions(),
@@ -303,7 +302,9 @@ def seen_size(model, scales):
     return min(model.size) if model.fixed_size else round(min(model.size) * max(1.0, *scales))
 
 
-def _check(model, size, crop):
+def _check(model, size, crop, damages):
+    if unknown := [name for name in damages if name not in DAMAGES]:
+        raise ValueError(f"`damages` are {', '.join(DAMAGES)}; received {', '.join(unknown)}.")
     if crop not in ("square", "none"):
         raise ValueError(f'`crop` must be "square" or "none"; received {crop!r}.')
     if size < SMALLEST:

@@ -8,6 +8,7 @@ import pytest
 from scipy.linalg import sqrtm
 
 from rainbownet import embedding, evaluation
+from rainbownet.damage import DAMAGES
 from rainbownet.data.files import find_photos
 from rainbownet.evaluation import learned
 
@@ -42,7 +43,7 @@ class Means:
 
 def test_a_fid_has_the_name_of_its_network_and_is_that_of_all_photos(tmp_path):
     photos = find_photos(write_photos(tmp_path))[:12]
-    report = evaluation.evaluate(Painter(from_luminance), photos, features=Means(), damage=True, progress=False)
+    report = evaluation.evaluate(Painter(from_luminance), photos, features=Means(), damages=DAMAGES, progress=False)
     rows = {name: row["fid_means"] for name, row in report.rows.items()}
     assert rows[evaluation.MODEL] < 0.1 < rows[evaluation.GRAY]
     assert "fid_means" not in report.intervals[evaluation.MODEL]

@@ -241,7 +241,7 @@ def test_the_same_answer_has_no_gain_and_no_doubt(folder):
 
 def test_damage_costs_a_model_that_looks_at_luminance(folder):
     photos = find_photos(folder)[:12]
-    report, model = _evaluate(from_luminance, photos, damage=True)
+    report, model = _evaluate(from_luminance, photos, damages=DAMAGES)
     assert list(report.damage) == list(DAMAGES)
     faded = report.damage["faded"]
     assert faded["figures"]["auc"] < report.rows[ev.MODEL]["auc"]
@@ -257,14 +257,15 @@ def test_damage_costs_a_model_that_looks_at_luminance(folder):
 def test_damaged_photos_are_measured_against_the_undamaged_ones(folder):
     """By hand, for one photo: the luminance that is seen is the faded one, the truth is not."""
     photo = find_photos(folder)[0]
-    report, _ = _evaluate(from_luminance, [photo], damage=True)
+    report, _ = _evaluate(from_luminance, [photo], damages=("faded",))
+    assert list(report.damage) == ["faded"]
     rgb = decode_rgb(photo.read(), 32)[:, 3:35]
     ab = from_luminance(rgb2lab(DAMAGES["faded"](rgb))[..., :1])
     assert report.damage["faded"]["figures"]["auc"] == pytest.approx(ev.auc(ab, rgb2lab(rgb)[..., 1:]), abs=0.02)
 
 
 def test_a_model_that_paints_always_alike_loses_nothing(folder):
-    report, _ = _evaluate(lambda l: gray(l) + np.float32([0, 10]), find_photos(folder)[:3], damage=True)
+    report, _ = _evaluate(lambda l: gray(l) + np.float32([0, 10]), find_photos(folder)[:3], damages=DAMAGES)
     for entry in report.damage.values():
         assert entry["loss"]["auc"]["mean"] == pytest.approx(0, abs=1e-9)
 
@@ -277,7 +278,7 @@ def test_examples_are_the_best_the_median_and_the_worst(folder):
         shares = np.array([lucky.setdefault(plane.tobytes(), len(lucky) / 11) for plane in l], "float32")
         return from_luminance(l) * shares[:, None, None, None]
 
-    report, _ = _evaluate(paint, find_photos(folder)[:12], examples=2, damage=True)
+    report, _ = _evaluate(paint, find_photos(folder)[:12], examples=2, damages=DAMAGES)
     assert [example.kind for example in report.examples] == ["best"] * 2 + ["median"] * 2 + ["worst"] * 2
     gains = [example.gain for example in report.examples]
     assert gains == sorted(gains, reverse=True)
@@ -353,6 +354,11 @@ def test_sizes_too_small_to_be_measured_are_refused(folder):
 def test_unknown_crops_are_refused(folder):
     with pytest.raises(ValueError, match="`crop`"):
         _evaluate(gray, find_photos(folder), crop="round")
+
+
+def test_unknown_damages_are_refused(folder):
+    with pytest.raises(ValueError, match="`damages` are faded, .*; received torn"):
+        _evaluate(gray, find_photos(folder), damages=("faded", "torn"))
 
 
 # Photos and published figures.

@@ -28,13 +28,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def report(folder):
     """Of a model that knows, with all that there is."""
-    return ev.evaluate(Painter(from_luminance), find_photos(folder), damage=True, examples=2, progress=False)
+    return ev.evaluate(Painter(from_luminance), find_photos(folder), damages=DAMAGES, examples=2, progress=False)
 
 
 def test_a_photo_whose_name_is_no_unicode_is_in_all_files(tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.png"))
     Image.fromarray(real_photos(48)[0]).save(path)
-    found = ev.evaluate(Painter(gray), find_photos(tmp_path), damage=True, examples=1, progress=False)
+    found = ev.evaluate(Painter(gray), find_photos(tmp_path), damages=DAMAGES, examples=1, progress=False)
     out = tmp_path / "out"
     found.to_json(out / "results.json")
     found.to_csv(out / "photos.csv")
