@@ -156,7 +156,11 @@ class BucketCodec:
         lengths = ops.matmul(shares, ops.norm(vectors, axis=-1, keepdims=True))
         agreement = length / ops.maximum(lengths, 1e-6)
         hue = ops.arctan2(ab[..., 1:], ab[..., :1]) * (180 / math.pi) % 360
-        sure = ops.take(ops.convert_to_tensor(_SURE, "float32"), ops.cast(ops.round(hue), "int32"), axis=0)
+        # Between two degrees in proportion: a hue that rounding errors move must not jump from one to the next.
+        degree = ops.minimum(ops.floor(hue), 359)
+        table = ops.convert_to_tensor(_SURE, "float32")
+        sure, beyond = (ops.take(table, ops.cast(degree, "int32") + side, axis=0) for side in (0, 1))
+        sure = sure + (beyond - sure) * (hue - degree)
         return ab * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
 
     def colors(self, logits, temperature=None):

@@ -170,6 +170,17 @@ def test_calm_goes_by_hue_and_by_agreement(hue, agreement, left):
     np.testing.assert_allclose(ab[0, 0, 0], left * 60 * agreement * along, atol=1e-3)
 
 
+def test_calm_changes_as_slowly_as_the_hue():
+    """Rounding errors turn the hue a little, in an exported model otherwise than here."""
+    around = np.radians(np.arange(0, 360, 45))
+    codec = BucketCodec(Palette(60 * np.stack([np.cos(around), np.sin(around)], axis=-1)))
+    hues = np.radians(np.linspace(0, 360, 3601))
+    logits = np.cos(hues[:, None] - around).astype("float32")[None, None]
+    loud, calm = (np.linalg.norm(codec.decode(logits, 1.0, calm=calm)[0, 0], axis=-1) for calm in (0, 1))
+    assert np.ptp(calm / loud) == pytest.approx(1)
+    assert np.abs(np.diff(calm / loud)).max() < 0.02
+
+
 @pytest.mark.parametrize("codec", CODECS, ids=lambda codec: type(codec).__name__)
 def test_calm_never_adds_color_and_never_turns_it(codec):
     draw = np.random.default_rng(1)

@@ -26,8 +26,6 @@ def vivid(model):
 
 @pytest.fixture(scope="module")
 def model():
-    # Made before the seed of a test is set; some drawn networks turn a rounded gray into six levels of colour.
-    keras.utils.set_random_seed(0)
     return vivid(systems.get("rainbownet", size=32, filters=2).model())
 
 
