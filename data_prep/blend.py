@@ -3,8 +3,9 @@
     python -m data_prep.blend RUN OLDER OUT --share 0.7
 
 A share of 1 is RUN, 0 is OLDER (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3). What
-OLDER lacks are residual blocks that began with a scale of 0; such a scale is multiplied by the share. OUT gets the
-model and RUN's log, settings, names of photos and prior, for `make_preset` or for a run that begins with it.
+OLDER lacks are residual blocks that began with a scale of 0; such a scale is multiplied by the share. Where OLDER is
+`imagenet`, the encoder is mixed with the weights that it was first made with, and the rest is RUN's. OUT gets the model
+and RUN's log, settings, names of photos and prior, for `make_preset` or for a run that begins with it.
 """
 
 import argparse
@@ -14,6 +15,9 @@ from pathlib import Path
 from keras import initializers, layers
 
 from rainbownet import color_model
+from rainbownet.models import efficientnet_lite
+
+IMAGENET = "imagenet"
 
 
 def blend(run, older, out, share):
@@ -21,7 +25,7 @@ def blend(run, older, out, share):
 
     Args:
         run: folder of a run, which began with the weights of `older`.
-        older: folder of that run.
+        older: folder of that run, or `IMAGENET`.
         out: folder to write.
         share: of `run`, 0 to 1.
 
@@ -34,8 +38,14 @@ def blend(run, older, out, share):
     if not 0 <= share <= 1:
         raise ValueError(f"`share` must be in 0..1; received {share}.")
     model = color_model.load(run / "best.keras")
-    known = {layer.name: layer.get_weights() for layer in color_model.load(older / "best.keras").network.layers}
-    for layer in model.network.layers:
+    if older == IMAGENET:
+        encoder = efficientnet_lite.efficientnet_lite0()
+        efficientnet_lite.load_imagenet_weights(encoder)
+        known, mixed = efficientnet_lite.encoder_layers(encoder), efficientnet_lite.encoder_layers(model.network)
+    else:
+        known, mixed = color_model.load(older / "best.keras").network.layers, model.network.layers
+    known = {layer.name: layer.get_weights() for layer in known}
+    for layer in mixed:
         weights = layer.get_weights()
         if layer.name in known:
             pairs = zip(weights, known[layer.name], strict=True)
@@ -56,7 +66,7 @@ def main(arguments=None):
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("older", type=Path)
+    parser.add_argument("older", type=lambda name: name if name == IMAGENET else Path(name))
     parser.add_argument("out", type=Path)
     parser.add_argument("--share", type=float, required=True, help="of RUN")
     blend(**vars(parser.parse_args(arguments)))

@@ -7,7 +7,7 @@ from keras import ops
 
 from rainbownet import buckets, color_model
 from rainbownet.codecs import BucketCodec
-from rainbownet.models import lite_unet
+from rainbownet.models import efficientnet_lite, lite_unet
 
 blend = pytest.importorskip("data_prep.blend", reason="the preparation is in the checkout only")
 
@@ -52,6 +52,20 @@ def test_between_them_every_weight_is_a_mean(runs):
     kernel, wanted, unwanted = (ops.convert_to_numpy(kernel) for kernel in kernels)
     np.testing.assert_allclose(kernel, 0.7 * wanted + 0.3 * unwanted, atol=1e-6)
     np.testing.assert_allclose(ops.convert_to_numpy(mixed.get_layer("attend0_scale2").gamma), 0.7, atol=1e-6)
+
+
+def test_with_imagenet_only_the_encoder_is_mixed(runs):
+    folder, _, new = runs
+    arguments = [str(folder / "new"), "imagenet", str(folder / "out"), "--share", "0.7"]
+    blend.main(arguments)
+    mixed = color_model.load(folder / "out" / "best.keras").network
+    imagenet = efficientnet_lite.efficientnet_lite0()
+    efficientnet_lite.load_imagenet_weights(imagenet)
+    for name, share in (("stem_conv", 0.7), ("block10_project_conv", 0.7), ("logits", 1.0)):
+        kernel, wanted = (ops.convert_to_numpy(model.get_layer(name).kernel) for model in (mixed, new.network))
+        other = 0.0 if share == 1 else ops.convert_to_numpy(imagenet.get_layer(name).kernel)
+        np.testing.assert_allclose(kernel, share * wanted + (1 - share) * other, atol=1e-6)
+    np.testing.assert_array_equal(ops.convert_to_numpy(mixed.get_layer("attend0_scale2").gamma), 1)
 
 
 def test_a_run_without_a_prior_is_mixed_too(runs):
