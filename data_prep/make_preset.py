@@ -10,11 +10,11 @@ network sees photos at, temperature and saturation, how far colours that it is u
 first as it is what the eye likes better, the mean with the mirror image, and a new black and white point for what the
 network sees, which is for faded photos and so measured on the same photos faded too. Each time that setting stays whose
 plain and balanced AuC have the highest sum, less 0.4 points for each further pass through the network that it asks for,
-of those whose colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where no other is better by 0.15
-points, which is noise. The figures of the card are those of `rainbownet evaluate` on each of the held-out sets, one of
-them with `--damage`; it is written from their JSON, which is kept in its metadata.json. NOTES.json holds what no figure
-says: "description", "data", "machine", "commands" (a list) and "limits" (a list of sentences). Takes half an hour, and
-says each setting as it has been measured; writes two bytes a parameter.
+where a saturation is chosen of those whose colourfulness is 0.75 to 1.1 of the truth's; but the first one stays where
+no other is better by 0.15 points, which is noise. The figures of the card are those of `rainbownet evaluate` on each of
+the held-out sets, one of them with `--damage`; it is written from their JSON, which is kept in its metadata.json.
+NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits" (a list of
+sentences). Takes half an hour, and says each setting as it has been measured; writes two bytes a parameter.
 """
 
 import argparse
@@ -136,14 +136,16 @@ def best_of(found):
     """Finds the setting that stays.
 
     Args:
-        found: dicts with `passes`, `auc`, `auc_balanced` and `vividness`.
+        found: dicts with `setting`, `passes`, `auc`, `auc_balanced` and `vividness`.
 
     Returns:
         One of `found`.
     """
 
     def key(row):
+        # Too little or too much colour is for the saturation to mend, and decides nothing else.
         beyond = max(LIFELIKE[0] - row["vividness"], row["vividness"] - LIFELIKE[1], 0.0)
+        beyond *= "saturation" in row["setting"]
         return -beyond, row["auc"] + row["auc_balanced"] - PASS * max(row["passes"] - 1, 0)
 
     best = max(found, key=key)

@@ -98,18 +98,24 @@ def test_the_setting_that_stays_has_the_highest_sum_of_both_auc():
     assert make_preset.best_of(rows)["setting"] == "b"
 
 
-def test_what_is_too_pale_or_too_strong_does_not_stay():
-    rows = found(("pale", 0.6, 89.0, 66.0), ("right", 0.8, 86.0, 64.0), ("strong", 1.3, 87.0, 68.0))
-    assert make_preset.best_of(rows)["setting"] == "right"
+def test_a_saturation_that_is_too_pale_or_too_strong_does_not_stay():
+    pale, right, strong = ({"saturation": saturation} for saturation in (0.8, 1.0, 1.1))
+    rows = found((pale, 0.6, 89.0, 66.0), (right, 0.8, 86.0, 64.0), (strong, 1.3, 87.0, 68.0))
+    assert make_preset.best_of(rows)["setting"] == right
+
+
+def test_colorfulness_chooses_nothing_but_the_saturation():
+    rows = found(({"calm": 1.0}, 0.73, 87.0, 66.0), ({"calm": 0.0}, 0.74, 86.0, 66.0))
+    assert make_preset.best_of(rows)["setting"] == {"calm": 1.0}
 
 
 def test_a_further_pass_has_to_bring_more_than_noise():
-    rows = found((1, 0.9, 87.0, 66.0), (2, 0.9, 87.2, 66.15))
-    assert make_preset.best_of(rows)["setting"] == 2
+    rows = found(("one", 0.9, 87.0, 66.0), ("two", 0.9, 87.2, 66.15))
+    assert make_preset.best_of(rows)["setting"] == "two"
     rows[1]["passes"] = 2
-    assert make_preset.best_of(rows)["setting"] == 1
+    assert make_preset.best_of(rows)["setting"] == "one"
     rows[1]["auc"] += 0.3
-    assert make_preset.best_of(rows)["setting"] == 2
+    assert make_preset.best_of(rows)["setting"] == "two"
 
 
 def test_passes_count_by_the_time_that_they_take(monkeypatch):
@@ -119,6 +125,6 @@ def test_passes_count_by_the_time_that_they_take(monkeypatch):
 
 
 def test_the_first_setting_stays_where_another_is_no_better_than_noise():
-    a_little = found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.0, 66.12))
-    assert make_preset.best_of(a_little)["setting"] is False
-    assert make_preset.best_of(found((False, 0.9, 87.0, 66.0), (True, 0.9, 87.1, 66.1)))["setting"] is True
+    a_little = found(("off", 0.9, 87.0, 66.0), ("on", 0.9, 87.0, 66.12))
+    assert make_preset.best_of(a_little)["setting"] == "off"
+    assert make_preset.best_of(found(("off", 0.9, 87.0, 66.0), ("on", 0.9, 87.1, 66.1)))["setting"] == "on"
