@@ -395,7 +395,9 @@ def main(arguments=None):
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--thumbnails", nargs="*", type=Path, default=[])
     parser.add_argument("--thumbnail-share", type=float, default=0.25)
-    parser.add_argument("--encoder", type=Path, help="a model whose encoder to begin with; default, ImageNet's weights")
+    parser.add_argument(
+        "--encoder", type=Path, help="a model whose encoder to begin with; default, that of `--begin` or ImageNet's"
+    )
     parser.add_argument("--begin", type=Path, help="a run to begin with: its weights, prior and held-back photos")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
@@ -456,9 +458,9 @@ def main(arguments=None):
     keras.config.set_dtype_policy("float32")
     if args.begin:
         take_weights(network.layers, color_model.load(args.begin / "best.keras").network)
-    elif args.encoder:
+    if args.encoder:
         take_weights(efficientnet_lite.encoder_layers(network), color_model.load(args.encoder).network)
-    else:
+    elif not args.begin:
         efficientnet_lite.load_imagenet_weights(network)
     efficientnet_lite.train_from(network, args.first_block, depthwise=not args.fixed_depthwise)
     optimizer = EncoderAdamW(

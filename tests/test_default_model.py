@@ -35,14 +35,23 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     default_model.main([*command, "--minutes", "0.04"])
     assert int(training.read_log(out / "log.csv")[-1]["step"]) > int(first[-1]["step"])
     assert len(training.validation_photos(out)) == 12
-    another = tmp_path / "another"
-    default_model.main([*command, "--out", str(another), "--begin", str(out), "--minutes", "0.01"])
-    assert training.validation_photos(another) == training.validation_photos(out)
-    assert json.loads((another / "run.json").read_text())["recipe"]["begin"] == "run"
-    assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
+
     model = color_model.load(out / "best.keras")
     assert model.stride == 16 and model.size == (64, 64)
     assert model.predict_chroma(np.full((1, 32, 48, 1), 50)).shape == (1, 8, 12, 2)
+
+    # Another begins with it, but for the encoder, which is that of a third model and stays so.
+    another = tmp_path / "another"
+    stem = model.network.get_layer("stem_conv")
+    stem.kernel.assign(2 * stem.kernel)
+    model.save(tmp_path / "doubled.keras")
+    begin = ["--begin", str(out), "--encoder", str(tmp_path / "doubled.keras"), "--first-block", "17"]
+    default_model.main([*command, "--out", str(another), *begin, "--minutes", "0.01"])
+    assert training.validation_photos(another) == training.validation_photos(out)
+    assert json.loads((another / "run.json").read_text())["recipe"]["begin"] == "run"
+    assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
+    begun = color_model.load(another / "best.keras").network.get_layer("stem_conv").kernel
+    np.testing.assert_array_equal(ops.convert_to_numpy(begun), ops.convert_to_numpy(stem.kernel))
 
 
 def test_photos_of_one_folder_have_the_names_that_a_run_knows_them_by(photos):
