@@ -140,10 +140,10 @@ def test_uv_of_a_smaller_output_takes_the_averaged_luminance():
 @pytest.mark.parametrize(
     ("colors", "left"),
     [
-        ([(40, 30), (-30, -60)], 0.0),  # orange or blue: the violet between them is neither
-        ([(40, 20), (40, 25)], 1.0),  # one red or another
+        ([(20, 40), (-10, -70)], 0.0),  # orange or blue: the violet between them is neither
+        ([(20, 10), (20, 12)], 1.0),  # one red or another
         ([(5, -40), (0, -40)], 1.0),  # one blue or another: the sky
-        ([(60, 10), (-50, 10)], 1.0),  # red or green: a brown, which is quiet by itself
+        ([(15, 10), (-10, 10)], 1.0),  # red or green: a brown, which is quiet by itself
     ],
 )
 def test_calm_leaves_cool_colors_only_where_the_distribution_agrees(colors, left):
@@ -162,18 +162,30 @@ def test_calm_leaves_cool_colors_only_where_the_distribution_agrees(colors, left
      (300, 0.6, 0.5), (330, 0.6, 0), (330, 0.75, 0.5), (330, 0.9, 1), (0, 0.3, 0.5), (15, 0.1, 1), (60, 0.1, 1)],
 )  # fmt: skip
 def test_calm_goes_by_hue_and_by_agreement(hue, agreement, left):
-    """Of m + v and m - v, v at a right angle to m, the mean's length is |m| and the mean of lengths |m + v|."""
+    """Of m + v and m - v, v at a right angle to m, the mean's length is |m| and the mean of lengths |m + v|: 25."""
     along = np.array([np.cos(np.radians(hue)), np.sin(np.radians(hue))])
     across = np.sqrt(1 - agreement**2) * np.array([-along[1], along[0]])
-    codec = BucketCodec(Palette(60 * np.stack([agreement * along + across, agreement * along - across])))
+    codec = BucketCodec(Palette(25 * np.stack([agreement * along + across, agreement * along - across])))
     ab = codec.decode(np.zeros((1, 1, 1, 2), "float32"), 1.0, calm=1)
-    np.testing.assert_allclose(ab[0, 0, 0], left * 60 * agreement * along, atol=1e-3)
+    np.testing.assert_allclose(ab[0, 0, 0], left * 25 * agreement * along, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("hue", "chroma", "calm", "left"),
+    [(0, 65, 1, 45), (0, 65, 0.5, 55), (0, 65, 0, 65), (0, 25, 1, 25), (345, 65, 1, 45), (32.5, 65, 1, 55),
+     (40, 65, 1, 65), (120, 65, 1, 65), (285, 65, 1, 65)],
+)  # fmt: skip
+def test_calm_takes_half_of_what_reds_have_beyond_a_chroma_of_25(hue, chroma, calm, left):
+    color = chroma * np.array([[np.cos(np.radians(hue)), np.sin(np.radians(hue))]])
+    codec = BucketCodec(Palette(np.repeat(color, 2, axis=0)))
+    ab = codec.decode(np.zeros((1, 1, 1, 2), "float32"), 1.0, calm=calm)
+    np.testing.assert_allclose(ab[0, 0], left / chroma * color, rtol=1e-4, atol=1e-3)
 
 
 def test_calm_changes_as_slowly_as_the_hue():
     """Rounding errors turn the hue a little, in an exported model otherwise than here."""
     around = np.radians(np.arange(0, 360, 45))
-    codec = BucketCodec(Palette(60 * np.stack([np.cos(around), np.sin(around)], axis=-1)))
+    codec = BucketCodec(Palette(25 * np.stack([np.cos(around), np.sin(around)], axis=-1)))
     hues = np.radians(np.linspace(0, 360, 3601))
     logits = np.cos(hues[:, None] - around).astype("float32")[None, None]
     loud, calm = (np.linalg.norm(codec.decode(logits, 1.0, calm=calm)[0, 0], axis=-1) for calm in (0, 1))
