@@ -33,7 +33,8 @@ def blend(run, older, out, share):
         The mixed `ColorModel`.
 
     Raises:
-        ValueError: the share is not in 0..1.
+        ValueError: the share is not in 0..1, or ImageNet's weights are asked for and the run's network has no encoder
+            that they fit.
     """
     if not 0 <= share <= 1:
         raise ValueError(f"`share` must be in 0..1; received {share}.")
@@ -42,6 +43,8 @@ def blend(run, older, out, share):
         encoder = efficientnet_lite.efficientnet_lite0()
         efficientnet_lite.load_imagenet_weights(encoder)
         known, mixed = efficientnet_lite.encoder_layers(encoder), efficientnet_lite.encoder_layers(model.network)
+        if not mixed:
+            raise ValueError(f"{run} has no encoder with ImageNet's weights; its network is {model.network.name}.")
     else:
         known, mixed = color_model.load(older / "best.keras").network.layers, model.network.layers
     known = {layer.name: layer.get_weights() for layer in known}

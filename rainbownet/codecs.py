@@ -168,7 +168,7 @@ class BucketCodec:
         sure, redness = ops.split(row + (next_row - row) * (hue - degree), 2, axis=-1)
         ab = ab * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
         chroma = ops.norm(ab, axis=-1, keepdims=True)
-        return ab * (1 - calm * redness * ops.maximum(1 - _LOUD / ops.maximum(chroma, _LOUD), 0) / 2)
+        return ab * (1 - calm * redness * (1 - _LOUD / ops.maximum(chroma, _LOUD)) / 2)
 
     def colors(self, logits, temperature=None):
         """Turns a network's output into colours of the buckets' own space.

@@ -68,6 +68,14 @@ def test_with_imagenet_only_the_encoder_is_mixed(runs):
     np.testing.assert_array_equal(ops.convert_to_numpy(mixed.get_layer("attend0_scale2").gamma), 1)
 
 
+def test_a_network_without_the_encoder_is_told(tmp_path):
+    l = keras.Input((32, 32, 1), name="l")
+    network = keras.Model(l, keras.layers.Conv2D(112, 1, name="logits")(l), name="plain")
+    color_model.ColorModel(network, BucketCodec(buckets.ab_112()), (32, 32), 1).save(tmp_path / "best.keras")
+    with pytest.raises(ValueError, match="no encoder with ImageNet's weights; its network is plain"):
+        blend.blend(tmp_path, "imagenet", tmp_path / "out", 0.5)
+
+
 def test_a_run_without_a_prior_is_mixed_too(runs):
     folder, *_ = runs
     (folder / "new/prior.json").unlink()
