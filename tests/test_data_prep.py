@@ -320,7 +320,8 @@ def test_the_list_of_sets_is_whole(checkout):
     for entry in sets:
         assert len(entry["commit"]) == 40 and entry["side"] >= 64 and entry["terms"] and entry["what"]
     parts = {part: [entry["name"] for entry in sets if entry["part"] == part] for part in ("held_out", "thumbnails")}
-    chosen_on = [f"choose_{name}" for name in ("bsds", "kodak", "urban", "sunhays", "coco", "thumbs")]
+    strangers = ("challenge", "washington", "crowds", "msrc", "sunscenes")
+    chosen_on = [f"choose_{name}" for name in ("bsds", "kodak", "urban", "sunhays", "coco", "thumbs", *strangers)]
     assert parts == {"held_out": ["heldout_flickr", *chosen_on], "thumbnails": ["tiny64"]}
     assert {entry["part"] for entry in sets} == {"train", "large", *parts}
     assert all(entry["terms"] for entry in plan["picked"])
