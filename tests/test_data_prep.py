@@ -323,7 +323,7 @@ def test_the_list_of_sets_is_whole(checkout):
     strangers = ("challenge", "washington", "crowds", "msrc", "sunscenes")
     chosen_on = [f"choose_{name}" for name in ("bsds", "kodak", "urban", "sunhays", "coco", "thumbs", *strangers)]
     assert parts == {"held_out": ["heldout_flickr", *chosen_on], "thumbnails": ["tiny64"]}
-    assert {entry["part"] for entry in sets} == {"train", "large", *parts}
+    assert {entry["part"] for entry in sets} == {"train", "large", "more", *parts}
     assert all(entry["terms"] for entry in plan["picked"])
 
 
