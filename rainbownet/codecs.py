@@ -30,10 +30,10 @@ _V_REACH = float(color.YUV_FROM_RGB[2, 0])
 _SURE = np.interp(np.arange(361), (0, 15, 150, 180, 285, 315, 345, 360), (0.45, 0, 0, 0.6, 0.6, 0.9, 0.9, 0.45))
 _UNSURE = 0.3
 
-# How much of a hue is purple, pink or red, and the chroma in Lab units beyond which `calm` takes half of theirs: there
-# the truth has half of what is predicted, however sure the network is.
-_REDNESS = np.interp(np.arange(361), (0, 25, 40, 285, 300, 360), (1, 1, 0, 0, 1, 1))
-_LOUD = 25.0
+# For each degree, the chroma in Lab units beyond which `calm` takes a share, and that share: of purple, pink and red,
+# of which the truth has half of what is predicted, or less, however sure the network is.
+_LOUD = np.interp(np.arange(361), (0, 10, 25, 300, 310, 360), (15, 15, 25, 25, 15, 15))
+_TAKEN = np.interp(np.arange(361), (0, 10, 25, 40, 285, 300, 310, 360), (0.8, 0.8, 0.5, 0, 0, 0.5, 0.8, 0.8))
 
 # Gray of R, G and B: the formula of the Dropout CNN's document, whose coefficients sum to 0.937, and that of BT.601.
 GRAY_WEIGHTS = {"document": (0.21, 0.72, 0.007), "rec601": (0.299, 0.587, 0.114)}
@@ -144,7 +144,8 @@ class BucketCodec:
             calm: how far cool colours, from green-blue over blue to pink, become gray where the distribution's colours
                 disagree: 0 leaves them, 1 makes them gray. They disagree where the mean's chroma is small against the
                 mean of their chroma. A mean of red and blue is purple, which neither of them is; so purple and pink
-                have to agree most. Besides, 1 takes half of what purple, pink and red have beyond a chroma of 25.
+                have to agree most. Besides, 1 takes half of what red and violet have beyond a chroma of 25, and four
+                fifths of what magenta and rose, between them, have beyond 15.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -163,12 +164,12 @@ class BucketCodec:
         hue = ops.arctan2(ab[..., 1:], ab[..., :1]) * (180 / math.pi) % 360
         # Between two degrees in proportion: a hue that rounding errors move must not jump from one to the next.
         degree = ops.minimum(ops.floor(hue), 359)
-        table = ops.convert_to_tensor(np.stack([_SURE, _REDNESS], axis=-1), "float32")
+        table = ops.convert_to_tensor(np.stack([_SURE, _LOUD, _TAKEN], axis=-1), "float32")
         row, next_row = (ops.take(table, ops.cast(degree[..., 0], "int32") + side, axis=0) for side in (0, 1))
-        sure, redness = ops.split(row + (next_row - row) * (hue - degree), 2, axis=-1)
+        sure, loud, taken = ops.split(row + (next_row - row) * (hue - degree), 3, axis=-1)
         ab = ab * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
         chroma = ops.norm(ab, axis=-1, keepdims=True)
-        return ab * (1 - calm * redness * (1 - _LOUD / ops.maximum(chroma, _LOUD)) / 2)
+        return ab * (1 - calm * taken * (1 - loud / ops.maximum(chroma, loud)))
 
     def colors(self, logits, temperature=None):
         """Turns a network's output into colours of the buckets' own space.

@@ -162,20 +162,21 @@ def test_calm_leaves_cool_colors_only_where_the_distribution_agrees(colors, left
      (300, 0.6, 0.5), (330, 0.6, 0), (330, 0.75, 0.5), (330, 0.9, 1), (0, 0.3, 0.5), (15, 0.1, 1), (60, 0.1, 1)],
 )  # fmt: skip
 def test_calm_goes_by_hue_and_by_agreement(hue, agreement, left):
-    """Of m + v and m - v, v at a right angle to m, the mean's length is |m| and the mean of lengths |m + v|: 25."""
+    """Of m + v and m - v, v at a right angle to m, the mean's length is |m| and the mean of lengths |m + v|: 15."""
     along = np.array([np.cos(np.radians(hue)), np.sin(np.radians(hue))])
     across = np.sqrt(1 - agreement**2) * np.array([-along[1], along[0]])
-    codec = BucketCodec(Palette(25 * np.stack([agreement * along + across, agreement * along - across])))
+    codec = BucketCodec(Palette(15 * np.stack([agreement * along + across, agreement * along - across])))
     ab = codec.decode(np.zeros((1, 1, 1, 2), "float32"), 1.0, calm=1)
-    np.testing.assert_allclose(ab[0, 0, 0], left * 25 * agreement * along, atol=1e-3)
+    np.testing.assert_allclose(ab[0, 0, 0], left * 15 * agreement * along, atol=1e-3)
 
 
 @pytest.mark.parametrize(
     ("hue", "chroma", "calm", "left"),
-    [(0, 65, 1, 45), (0, 65, 0.5, 55), (0, 65, 0, 65), (0, 25, 1, 25), (345, 65, 1, 45), (32.5, 65, 1, 55),
-     (40, 65, 1, 65), (120, 65, 1, 65), (285, 65, 1, 65)],
+    [(25, 65, 1, 45), (25, 65, 0.5, 55), (25, 65, 0, 65), (25, 25, 1, 25), (300, 65, 1, 45), (32.5, 65, 1, 55),
+     (40, 65, 1, 65), (120, 65, 1, 65), (285, 65, 1, 65), (0, 65, 1, 25), (0, 65, 0.5, 45), (0, 15, 1, 15),
+     (10, 65, 1, 25), (310, 65, 1, 25), (345, 65, 1, 25), (17.5, 60, 1, 34)],
 )  # fmt: skip
-def test_calm_takes_half_of_what_reds_have_beyond_a_chroma_of_25(hue, chroma, calm, left):
+def test_calm_takes_half_of_what_reds_have_beyond_a_chroma_of_25_and_most_of_rose_beyond_15(hue, chroma, calm, left):
     color = chroma * np.array([[np.cos(np.radians(hue)), np.sin(np.radians(hue))]])
     codec = BucketCodec(Palette(np.repeat(color, 2, axis=0)))
     ab = codec.decode(np.zeros((1, 1, 1, 2), "float32"), 1.0, calm=calm)
