@@ -18,16 +18,23 @@ sentences). Takes half an hour, and says each setting as it has been measured; w
 """
 
 import argparse
+import dataclasses
 import json
+import math
 from pathlib import Path
 
-from rainbownet import color_model, evaluation, presets, training
+import numpy as np
+from keras import ops
+
+from rainbownet import Colorizer, color, color_model, evaluation, presets, training
 from rainbownet.damage import DAMAGES
 from rainbownet.data.files import find_photos, write_atomically
+from rainbownet.data.photos import decode_rgb, read_size
+from rainbownet.evaluation import Measures
 
 # What is tried, in this order; what comes first stays where nothing is better. A temperature above 1 makes pale what
 # the network is unsure of, and a saturation above 1 gives back what that takes from the rest.
-DIALS = ((1.0, 1.0), (1.0, 0.8), (1.0, 0.9), (1.0, 1.1), (1.2, 1.05), (1.4, 1.1), (0.7, 1.0))
+DIALS = ((1.0, 1.0), (1.0, 0.8), (1.0, 0.9), (1.0, 1.05), (1.0, 1.1), (1.2, 1.05), (1.4, 1.1), (0.7, 1.0))
 TRIED = (
     [{"scales": scales} for scales in ((1.0,), (0.7,), (1.25,), (1.5,), (0.7, 1.0))],
     [{"temperature": temperature, "saturation": saturation} for temperature, saturation in DIALS],
@@ -39,10 +46,12 @@ NOISE = 0.15  # points of both AuC together, each photo with both settings
 PASS = 0.4  # points of both AuC together that a further pass through the network, or its time, has to bring
 NOTES = ("description", "data", "machine", "commands", "limits")
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
-CHOSEN_ON = 180  # photos of all sets together
+CHOSEN_ON = 600  # photos of all sets together
+THINNED = 2  # of so many rows and columns of these, one is measured
+AT_ONCE = 16  # photos that are coloured in one call
 
 
-def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
+def make_preset(run, folder, held_out, notes, damage=None, choose_on=(), largest=math.inf):
     """Makes the preset.
 
     Args:
@@ -52,6 +61,7 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
         notes: dict as in NOTES.json above.
         damage: that of `held_out` which is measured damaged too.
         choose_on: folders or archives of photos of sources that the run was not trained on, for choosing settings.
+        largest: the largest of the scales that may be chosen.
 
     Returns:
         The preset's metadata.
@@ -67,7 +77,7 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
     settings = json.loads((run / "run.json").read_text())
     groups = [find_photos(photos) for photos in choose_on] or [training.validation_photos(run)]
     most = CHOSEN_ON // len(groups)
-    tried = choose_settings(model, [group[:: max(1, len(group) // most)][:most] for group in groups])
+    tried = choose_settings(model, [group[:: max(1, len(group) // most)][:most] for group in groups], largest)
     figures = {}
     for photos, files in measured.items():
         result = evaluation.evaluate(model, files, embed=model.embedder, damages=DAMAGES if photos == damage else ())
@@ -93,12 +103,13 @@ def make_preset(run, folder, held_out, notes, damage=None, choose_on=()):
     return metadata
 
 
-def choose_settings(model, groups):
+def choose_settings(model, groups, largest=math.inf):
     """Chooses the settings by the rule at the top of this page, and gives them to the model as its defaults.
 
     Args:
         model: `ColorModel`; its `defaults` are set.
         groups: lists of `PhotoFile`, one for each set, none of them held out.
+        largest: the largest of the scales that may be chosen; the others are measured all the same.
 
     Returns:
         List of dicts, one for each that was tried: `setting` (dict), `passes` (through the network, by their time),
@@ -112,6 +123,9 @@ def choose_settings(model, groups):
         tried = [[{k: v for k, v in setting.items() if k != "temperature"} for setting in group] for group in tried]
         tried = [group for group in tried if "calm" not in group[0]]
     settings = {name: value for group in tried for name, value in group[0].items()}
+    # All settings on photos of one size, which has the detail that the largest scale shows.
+    size = evaluation.seen_size(model, [scale for setting in TRIED[0] for scale in setting["scales"]])
+    groups = [[_Seen.of(photo, size) for photo in group] for group in groups]
     rows = []
     for group in tried:
         faded = "stretch" in group[0]
@@ -124,7 +138,7 @@ def choose_settings(model, groups):
             gains = ", ".join(f"{name} {row[name]:.2f}" for name in ("auc_balanced", "auc", "psnr", "vividness"))
             print(f"{_said(setting)}: {gains}", flush=True)
             found.append(row)
-        best = best_of(found)
+        best = best_of([row for row in found if max(row["setting"].get("scales", (0,))) <= largest])
         best["chosen"] = True
         settings |= best["setting"]
         rows += found
@@ -154,21 +168,46 @@ def best_of(found):
     return first if key(best)[0] == key(first)[0] and gain < NOISE else best
 
 
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    """A photo that settings are chosen on: L, (height, width), as it is and faded; true pixels, every `THINNED`-th."""
+
+    l: np.ndarray
+    faded: np.ndarray
+    rgb: np.ndarray
+    lab: np.ndarray
+
+    @classmethod
+    def of(cls, photo, size):
+        data = photo.read()
+        rgb = decode_rgb(data, min(size, *read_size(data)))
+        side = min(rgb.shape[:2])
+        top, left = (np.array(rgb.shape[:2]) - side) // 2
+        rgb = rgb[top : top + side, left : left + side]
+        thin = rgb[::THINNED, ::THINNED]
+        l, faded = (ops.convert_to_numpy(color.luminance(seen))[..., 0] for seen in (rgb, DAMAGES["faded"](rgb)))
+        return cls(l, faded, thin, ops.convert_to_numpy(color.rgb_to_lab(thin)))
+
+
 def _measure(model, groups, faded=False):
-    """Figures of a model, means over the groups; `faded`, both AuC are means over the photos as they are and faded."""
-    # All settings on photos of one size, which has the detail that the largest scale shows.
-    size = evaluation.seen_size(model, [scale for setting in TRIED[0] for scale in setting["scales"]])
-    damages = ("faded",) if faded else ()
+    """Figures of a model, means over groups of `_Seen`; `faded`, both AuC are means over them as they are and faded."""
+    colorizer = Colorizer(model)
     found = []
     for photos in groups:
-        result = evaluation.evaluate(model, photos, size, embed=model.embedder, damages=damages, progress=False)
-        figures = result.rows["model"]
-        rows = [figures, result.damage["faded"]["figures"]] if faded else [figures]
+        results = []
+        for planes in [[photo.l for photo in photos]] + [[photo.faded for photo in photos]] * faded:
+            measures = Measures()
+            for start in range(0, len(photos), AT_ONCE):
+                batch = slice(start, start + AT_ONCE)
+                for photo, ab in zip(photos[batch], colorizer.chroma(planes[batch]), strict=True):
+                    truth = photo.lab[..., 1:], photo.lab[..., :1], photo.rgb
+                    measures.update(ab[::THINNED, ::THINNED], *truth)
+            results.append(measures.result())
         found.append({
-            "auc": sum(row["auc"] for row in rows) / len(rows),
-            "auc_balanced": sum(row["auc_balanced"] for row in rows) / len(rows),
-            "psnr": figures["psnr"],
-            "vividness": figures["colorfulness"] / result.truth["colorfulness"],
+            "auc": sum(result["auc"] for result in results) / len(results),
+            "auc_balanced": sum(result["auc_balanced"] for result in results) / len(results),
+            "psnr": results[0]["psnr"],
+            "vividness": results[0]["colorfulness_ratio"],
         })  # fmt: skip
     return {name: sum(figures[name] for figures in found) / len(found) for name in found[0]}
 
@@ -272,12 +311,15 @@ def main(arguments=None):
     parser.add_argument(
         "--choose-on", type=Path, action="append", default=[], help="photos of sources that training does not know"
     )
+    parser.add_argument(
+        "--largest", type=float, default=math.inf, help="the largest scale that may be chosen, where time is short"
+    )
     parser.add_argument("--notes", type=Path, required=True)
     args = parser.parse_args(arguments)
     if args.damage and args.damage not in args.held_out:
         parser.error(f"--damage {args.damage} is none of the --held-out sets.")
     notes = json.loads(args.notes.read_text())
-    make_preset(args.run, args.preset, args.held_out, notes, args.damage, args.choose_on)
+    make_preset(args.run, args.preset, args.held_out, notes, args.damage, args.choose_on, args.largest)
     print((args.preset / "README.md").read_text())
 
 

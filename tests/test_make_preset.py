@@ -30,9 +30,9 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
     given = ["--held-out", held_out, "--damage", held_out, "--choose-on", held_out, "--notes", str(notes)]
     chosen_on, choose = [], make_preset.choose_settings
 
-    def spy(model, groups):
+    def spy(model, groups, largest):
         chosen_on.append([len(files) for files in groups])
-        return choose(model, groups)
+        return choose(model, groups, largest)
 
     monkeypatch.setattr(make_preset, "choose_settings", spy)
     make_preset.main([run, str(folder), *given])
@@ -59,14 +59,14 @@ def test_notes_that_lack_something_are_told_before_the_work(tmp_path):
         make_preset.make_preset(tmp_path, tmp_path, [], {"description": "", "data": "", "commands": []})
 
 
-def settings_where(monkeypatch, liked, default_temperature):
+def settings_where(monkeypatch, liked, default_temperature, **options):
     def measure(model, photos, damaged):
         better = all(model.defaults.get(name) == value for name, value in liked.items())
         return {"auc": 87.0, "auc_balanced": 66.0 + better, "psnr": 22.0, "vividness": 0.9}
 
     monkeypatch.setattr(make_preset, "_measure", measure)
-    model = types.SimpleNamespace(default_temperature=default_temperature)
-    return make_preset.choose_settings(model, []), model.defaults
+    model = types.SimpleNamespace(default_temperature=default_temperature, size=(32, 32), fixed_size=False)
+    return make_preset.choose_settings(model, [], **options), model.defaults
 
 
 def test_temperature_and_saturation_are_chosen_together(monkeypatch):
@@ -74,6 +74,13 @@ def test_temperature_and_saturation_are_chosen_together(monkeypatch):
     rows, defaults = settings_where(monkeypatch, liked, 1.0)
     assert defaults == {"scales": (1.0,), **liked, "calm": 1.0, "flip": False, "stretch": "none"}
     assert [row["setting"] for row in rows if row["chosen"]][1] == liked
+
+
+def test_a_scale_that_is_too_large_is_measured_and_not_chosen(monkeypatch):
+    rows, defaults = settings_where(monkeypatch, {"scales": (1.25,)}, 1.0)
+    assert defaults["scales"] == (1.25,)
+    same, defaults = settings_where(monkeypatch, {"scales": (1.25,)}, 1.0, largest=1.0)
+    assert defaults["scales"] == (1.0,) and [row["setting"] for row in same] == [row["setting"] for row in rows]
 
 
 def test_a_regression_has_no_temperature_to_choose(monkeypatch):
