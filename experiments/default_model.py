@@ -14,6 +14,8 @@ undamaged photo.
 Cross-entropy over 313 buckets with rebalancing weights makes rare colours count; beside it stands the distance of the
 mean colour from the true one, half of it without weights and half with almost those of the class-balanced AuC: it is
 what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches.
+`--teacher` is for a small network: beside the truth it learns what a large one answers, which is less of a lottery
+(Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015, section 2).
 AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a
 moving average of all weights, which is what is kept.
 """
@@ -35,7 +37,7 @@ from keras import ops
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from rainbownet import buckets, color, color_model
+from rainbownet import buckets, color, color_model, presets
 from rainbownet.codecs import BucketCodec
 from rainbownet.data.files import NAME_ENCODING, find_photos, write_atomically
 from rainbownet.data.photos import decode_rgb
@@ -45,6 +47,7 @@ from rainbownet.models.lite_unet import SHRINK, lite_unet
 from rainbownet.priors import ColorPrior
 
 THINNED = 2  # of so many rows and columns of the output, the loss sees one
+CLOSER = 3  # of a teacher's, which sees the photo that much over `THINNED` times as large, at the same places
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
 NEARER = (1.6, 1.15)  # times as near as the whole photo a crop is at the most: real photos, thumbnails
 STRETCHED = 1.22  # times as high or as wide half of the real photos become at the most
@@ -53,7 +56,7 @@ PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
 NETWORKS = {
     "default": {"attention": 2},
-    "fast": {"deepest": 16, "filters": (128, 96, 64)},
+    "fast": {"deepest": 16, "filters": (128, 96, 64), "attention": 2},
 }
 
 
@@ -83,7 +86,8 @@ class EncoderAdamW(keras.optimizers.AdamW):
 class ColorLoss(keras.losses.Loss):
     """Weighted cross-entropy over buckets, the distance of the distribution's mean from the true colour, and evenness.
 
-    Call with `y_true` (batch, height, width, 3): bucket, a and b; `y_pred` (batch, height, width, n) logits.
+    Call with `y_true` (batch, height, width, 3): bucket, a and b, with a teacher 3 + n: its shares of the buckets too;
+    `y_pred` (batch, height, width, n) logits.
 
     Args:
         weights: (n,) rebalancing weights of the cross-entropy.
@@ -93,16 +97,24 @@ class ColorLoss(keras.losses.Loss):
         evenness: weight of the evenness, as `distance`: how much more the mean colour changes between two pixels that
             are `SPANS` apart in a row or a column than the true one does. A missing edge is the distance's business.
         sigma: width in Lab units of the Gaussian that shares a colour among the buckets around it; 0 is a hard target.
+        taught: share of the loss, 0 to 1, that compares with the teacher's distribution and its mean instead.
     """
 
-    def __init__(self, weights, centers, distance=0.0, distance_weights=None, evenness=0.0, sigma=0.0):
+    def __init__(self, weights, centers, distance=0.0, distance_weights=None, evenness=0.0, sigma=0.0, taught=0.0):
         super().__init__(name="color_loss")
         self.weights, self.centers, self.distance, self.sigma = weights, centers, distance, sigma
-        self.evenness = evenness
+        self.evenness, self.taught = evenness, taught
         self.distance_weights = weights if distance_weights is None else distance_weights
 
     def call(self, y_true, y_pred):
         y_pred = ops.cast(y_pred, "float32")
+        mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
+        loss = self._from_truth(y_true[..., :3], y_pred, mean)
+        if not self.taught:
+            return loss
+        return (1 - self.taught) * loss + self.taught * self._from_teacher(y_true[..., 3:], y_pred, mean)
+
+    def _from_truth(self, y_true, y_pred, mean):
         bucket = ops.cast(y_true[..., 0], "int32")
         weight = ops.take(ops.convert_to_tensor(self.weights), bucket)
         distance_weight = ops.take(ops.convert_to_tensor(self.distance_weights), bucket)
@@ -112,12 +124,18 @@ class ColorLoss(keras.losses.Loss):
             loss = weight * ops.categorical_crossentropy(shares, y_pred, from_logits=True)
         else:
             loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
-        mean = ops.matmul(ops.softmax(y_pred, axis=-1), ops.convert_to_tensor(self.centers))
         # Half of the distance is weighted, as both AuC count.
         loss = loss + self.distance / 10 * (1 + distance_weight) / 2 * _length(mean - y_true[..., 1:])
         if self.evenness:
             loss = loss + self.evenness / 10 * _unevenness(mean, y_true[..., 1:])
         return loss
+
+    def _from_teacher(self, shares, y_pred, mean):
+        # Not weighted: the teacher's distribution was learned with the weights and has them in it.
+        loss = ops.categorical_crossentropy(shares, y_pred, from_logits=True)
+        table = np.column_stack([self.centers, self.distance_weights]).astype("float32")
+        taught = ops.matmul(shares, ops.convert_to_tensor(table))
+        return loss + self.distance / 10 * (1 + taught[..., 2]) / 2 * _length(mean - taught[..., :2])
 
 
 def _unevenness(mean, true):
@@ -137,23 +155,27 @@ def _length(ab):
     return ops.sqrt(ops.sum(ops.square(ab), axis=-1) + 1.0)
 
 
-def thinned(network):
-    """Gives the network with the logits of every `THINNED`-th row and column alone, on the same weights.
+def thinned(network, step=THINNED):
+    """Gives the network with the logits of every `step`-th row and column alone, on the same weights.
 
     The colours of neighbours tell the same, and logits and loss of all would be an eighth of a step's time at 224x224.
 
     Args:
         network: a `lite_unet`, whose logits are (batch, height / 4, width / 4, n).
+        step: of the rows and columns.
 
     Returns:
-        A `keras.Model` from the same input to (batch, height / 8, width / 8, n) logits, rounded up.
+        A `keras.Model` from the same input to (batch, height / 4 / step, width / 4 / step, n) logits, rounded up.
     """
     logits = network.get_layer("logits")
-    return keras.Model(network.input, logits(logits.input[:, ::THINNED, ::THINNED]))
+    return keras.Model(network.input, logits(logits.input[:, ::step, ::step]))
 
 
 class Loader:
     """Draws batches in threads: an endless stream of (l, target), the target thinned as the network is.
+
+    With a teacher each photo stands in a batch twice, as it is and damaged: one answer of the teacher, which costs as
+    much as a step of who learns, serves both.
 
     Args:
         groups: list of (share, list of `PhotoFile`): the share of the photos drawn from each.
@@ -161,12 +183,15 @@ class Loader:
         size: side of the squares in pixels.
         batch: photos a batch.
         seed: of everything that is drawn.
-        damaged: share of the photos that are damaged.
+        damaged: share of the photos that are damaged, without a teacher.
         workers: threads.
+        teacher: a network whose shares of the codec's buckets are a part of the target, or `None`. It sees the photos
+            undamaged and `CLOSER` / `THINNED` times as large.
     """
 
-    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2):
+    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2, teacher=None):
         self.groups, self.size, self.batch, self.damaged = groups, size, batch, damaged
+        self.teacher = teacher and thinned(teacher, CLOSER)
         self.shares = np.array([share for share, _ in groups]) / sum(share for share, _ in groups)
         self.codec = codec
         self.ready = queue.Queue(maxsize=8)
@@ -181,10 +206,15 @@ class Loader:
             item = self.ready.get()
             if isinstance(item, Exception):
                 raise item
-            l, rgb = item
+            l, rgb, *larger = item
             lab = ops.convert_to_numpy(color.rgb_to_lab(rgb[:, ::THINNED, ::THINNED]))
             bucket = ops.convert_to_numpy(self.codec.buckets.assign(lab[..., 1:]))
-            yield l, np.concatenate([bucket[..., None].astype("float32"), lab[..., 1:]], axis=-1)
+            target = [bucket[..., None].astype("float32"), lab[..., 1:]]
+            if larger:
+                shares = ops.softmax(ops.convert_to_tensor(self.teacher.predict_on_batch(*larger)))
+                shares = ops.convert_to_numpy(shares)
+                target.append(np.concatenate([shares, shares]))
+            yield l, np.concatenate(target, axis=-1)
 
     def stop(self):
         """Ends the threads."""
@@ -194,8 +224,7 @@ class Loader:
         draw = np.random.default_rng(seed)
         while not self.stopped:
             try:
-                pairs = [self._photo(draw) for _ in range(self.batch)]
-                item = np.stack([l for l, _ in pairs]), np.stack([rgb for _, rgb in pairs])
+                item = self._pairs(draw) if self.teacher else self._batch(draw)
             except Exception as error:
                 item = error
             while not self.stopped:
@@ -205,24 +234,35 @@ class Loader:
                 except queue.Full:
                     pass
 
-    def _photo(self, draw):
+    def _batch(self, draw):
+        photos = [self._photo(draw, self.size) for _ in range(self.batch)]
+        l = [gray_levels(rgb) for rgb in photos]
+        l = [damaged(plane, draw) if draw.random() < self.damaged else plane for plane in l]
+        return np.stack(l)[..., None], np.stack([shrunk(rgb) for rgb in photos])
+
+    def _pairs(self, draw):
+        larger = [self._photo(draw, self.size * CLOSER // THINNED) for _ in range(self.batch // 2)]
+        photos = [Image.fromarray(rgb).resize((self.size, self.size), Image.Resampling.BOX) for rgb in larger]
+        l = [gray_levels(np.asarray(photo)) for photo in photos]
+        l += [damaged(plane, draw) for plane in l]
+        small = np.stack([shrunk(np.asarray(photo)) for photo in photos])
+        seen_larger = np.stack([gray_levels(rgb) for rgb in larger])
+        return np.stack(l)[..., None], np.concatenate([small, small]), seen_larger[..., None]
+
+    def _photo(self, draw, size):
+        """A square of a photo, (size, size, 3) uint8."""
         group = draw.choice(len(self.groups), p=self.shares)
         photos = self.groups[group][1]
         stretched = group == 0 and draw.random() < 0.5
         ratio = math.exp(draw.uniform(-1, 1) * math.log(STRETCHED)) if stretched else 1.0
-        height, width = round(self.size * max(ratio, 1)), round(self.size * max(1 / ratio, 1))
-        nearer = round(self.size * draw.uniform(1, NEARER[group]))
+        height, width = round(size * max(ratio, 1)), round(size * max(1 / ratio, 1))
+        nearer = round(size * draw.uniform(1, NEARER[group]))
         rgb = decode_rgb(photos[draw.integers(len(photos))].read(), max(height, width, nearer))
         top, left = draw.integers(0, np.array(rgb.shape[:2]) - (height, width) + 1)
         rgb = rgb[top : top + height, left : left + width]
         if ratio != 1:
-            rgb = np.asarray(Image.fromarray(rgb).resize((self.size, self.size), Image.Resampling.BILINEAR))
-        if draw.random() < 0.5:
-            rgb = rgb[:, ::-1]
-        l = gray_levels(rgb)
-        if draw.random() < self.damaged:
-            l = damaged(l, draw)
-        return l[..., None], shrunk(rgb)
+            rgb = np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BILINEAR))
+        return rgb[:, ::-1] if draw.random() < 0.5 else rgb
 
 
 def shrunk(rgb):
@@ -399,6 +439,8 @@ def main(arguments=None):
         "--encoder", type=Path, help="a model whose encoder to begin with; default, that of `--begin` or ImageNet's"
     )
     parser.add_argument("--begin", type=Path, help="a run to begin with: its weights, prior and held-back photos")
+    parser.add_argument("--teacher", type=Path, help="a preset or a model of the same buckets, to learn from too")
+    parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is the teacher's")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80)
@@ -469,7 +511,9 @@ def main(arguments=None):
     )  # fmt: skip
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     trained = thinned(network)
-    loss = ColorLoss(weights, grid.centers, args.distance, distance_weights, args.evenness, args.sigma)
+    teacher = args.teacher and taught_by(args.teacher, grid, (args.size, args.fine_size))
+    taught = args.taught if teacher else 0.0
+    loss = ColorLoss(weights, grid.centers, args.distance, distance_weights, args.evenness, args.sigma, taught)
     trained.compile(optimizer, loss=loss)
     optimizer.build(network.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
@@ -483,7 +527,8 @@ def main(arguments=None):
         if state[clocked] >= until:
             continue
         seed = [args.seed, state["steps"]]
-        loader = Loader(list(zip(shares, train, strict=True)), codec, size, args.batch, seed, args.damaged)
+        groups = list(zip(shares, train, strict=True))
+        loader = Loader(groups, codec, size, args.batch, seed, args.damaged, teacher=teacher)
         clock = written = time.perf_counter()
         watched = state["seconds"]
         losses = []
@@ -527,6 +572,20 @@ def main(arguments=None):
             if done:
                 loader.stop()
                 break
+
+
+def taught_by(path, grid, sizes):
+    """Loads a teacher's network, and checks that it can teach: its buckets, and the sizes that it is to see."""
+    model = presets.load(path)
+    if not np.array_equal(model.codec.buckets.centers, grid.centers):
+        raise ValueError(f"{path} answers in other buckets than the network that is to learn from it.")
+    larger = [size * CLOSER // THINNED for size in sizes]
+    if unfit := [side for side in larger if side % model.stride]:
+        raise ValueError(
+            f"{path} would see squares of {unfit[0]} pixels, which are not divisible by its stride, {model.stride}; "
+            f"give sizes that are by {model.stride * THINNED // math.gcd(CLOSER, model.stride * THINNED)}."
+        )
+    return model.network
 
 
 def take_weights(taking, source):

@@ -11,6 +11,9 @@ from PIL import Image
 
 from experiments import default_model
 from rainbownet import color, color_model, training
+from rainbownet.buckets import ab_112, ab_313
+from rainbownet.codecs import BucketCodec
+from rainbownet.color_model import ColorModel
 from rainbownet.models.lite_unet import lite_unet
 
 
@@ -46,7 +49,7 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     stem.kernel.assign(2 * stem.kernel)
     model.save(tmp_path / "doubled.keras")
     begin = ["--begin", str(out), "--encoder", str(tmp_path / "doubled.keras"), "--first-block", "17"]
-    default_model.main([*command, "--out", str(another), *begin, "--minutes", "0.01"])
+    default_model.main([*command, "--out", str(another), *begin, "--teacher", str(out), "--minutes", "0.01"])
     assert training.validation_photos(another) == training.validation_photos(out)
     assert json.loads((another / "run.json").read_text())["recipe"]["begin"] == "run"
     assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
@@ -146,6 +149,59 @@ def test_a_soft_target_shares_a_color_between_the_buckets_around_it():
 
     np.testing.assert_allclose(loss(5, 5.0), -log_shares[:2].mean(), rtol=1e-5)
     np.testing.assert_allclose(loss(0, 1.0), loss(0, 0.0), rtol=1e-5)
+
+
+def test_a_part_of_the_loss_is_the_same_with_the_teachers_colors_for_the_truth():
+    """But for the weights of the cross-entropy, and for the evenness."""
+    rng = np.random.default_rng(0)
+    logits, centers = rng.normal(0, 1, (1, 2, 2, 3)).astype("float32"), rng.uniform(-50, 50, (3, 2)).astype("float32")
+    bucket, ab = rng.integers(0, 3, (1, 2, 2, 1)), rng.uniform(-50, 50, (1, 2, 2, 2))
+    sure = rng.integers(0, 3, (1, 2, 2))
+    target = np.concatenate([bucket, ab, np.eye(3)[sure]], -1).astype("float32")
+    weights, others, ones = np.array([0.5, 1, 4], "float32"), np.array([3, 2, 0.1], "float32"), np.ones(3, "float32")
+
+    def loss(weights, target, **options):
+        return float(default_model.ColorLoss(weights, centers, 2.0, others, **options)(target, logits))
+
+    truth = loss(weights, target[..., :3], evenness=0.5)
+    teacher = loss(ones, np.concatenate([sure[..., None], centers[sure]], -1).astype("float32"))
+    mixed = loss(weights, target, evenness=0.5, taught=0.25)
+    np.testing.assert_allclose(mixed, 0.75 * truth + 0.25 * teacher, rtol=1e-5)
+    # Between two colours, the teacher's is their mean.
+    between = np.concatenate([bucket, ab, np.full((1, 2, 2, 3), 1 / 3)], -1).astype("float32")
+    mean = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True) @ centers
+    distance = np.sqrt(np.square(mean - centers.mean(0)).sum(-1) + 1)
+    crossentropy = np.log(np.exp(logits).sum(-1)) - logits.mean(-1)
+    wanted = (crossentropy + 2 * (1 + others.mean()) / 2 * distance / 10).mean()
+    np.testing.assert_allclose(loss(weights, between, taught=1.0), wanted, rtol=1e-5)
+
+
+def test_a_teacher_sees_each_photo_undamaged_and_larger(photos):
+    """It answers here by the mean luminance of each place, which then stands where the true colours are."""
+    l = keras.Input((None, None, 1))
+    teacher = keras.Model(l, layers.Conv2D(2, 1, name="logits")(layers.AveragePooling2D(4)(l)))
+    teacher.get_layer("logits").set_weights([np.array([[[[0.1, 0.0]]]]), np.zeros(2)])
+    groups = [(1.0, default_model.find_photos(photos))]
+    loader = default_model.Loader(groups, BucketCodec(ab_313()), 64, 4, 0, teacher=teacher)
+    l, target = next(iter(loader))
+    loader.stop()
+    assert l.shape == (4, 64, 64, 1) and target.shape == (4, 8, 8, 3 + 2)
+    # The second half are the photos of the first, damaged, of which the same is asked.
+    np.testing.assert_array_equal(target[:2], target[2:])
+    assert (np.abs(l[:2] - l[2:]).mean((1, 2, 3)) > 0).all()
+    for seen, shares in zip(l[:2, ..., 0], target[..., 3:], strict=False):
+        wanted = seen.reshape(16, 4, 16, 4).mean((1, 3))[::2, ::2]
+        assert np.corrcoef(np.log(shares[..., 0] / shares[..., 1]).ravel(), wanted.ravel())[0, 1] > 0.98
+
+
+def test_a_teacher_that_does_not_fit_is_told(tmp_path):
+    l = keras.Input((None, None, 1))
+    network = keras.Model(l, layers.Conv2D(112, 4, 4)(l))
+    ColorModel(network, BucketCodec(ab_112()), (64, 64), 16).save(tmp_path / "teacher.keras")
+    with pytest.raises(ValueError, match="other buckets"):
+        default_model.taught_by(tmp_path / "teacher.keras", ab_313(), (64, 64))
+    with pytest.raises(ValueError, match="squares of 60 pixels.*by 32"):
+        default_model.taught_by(tmp_path / "teacher.keras", ab_112(), (64, 40))
 
 
 def test_luminance_in_threads_is_that_of_color():
