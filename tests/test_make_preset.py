@@ -87,7 +87,7 @@ def test_a_regression_has_no_temperature_to_choose(monkeypatch):
     rows, defaults = settings_where(monkeypatch, {"saturation": 0.9}, None)
     assert defaults == {"scales": (1.0,), "saturation": 0.9, "flip": False, "stretch": "none"}
     tried = [row["setting"]["saturation"] for row in rows if "saturation" in row["setting"]]
-    assert sorted(tried) == [0.8, 0.9, 1.0, 1.1]
+    assert sorted(tried) == [0.8, 0.9, 1.0, 1.05, 1.1]
     assert not any("temperature" in row["setting"] for row in rows)
 
 
@@ -116,6 +116,13 @@ def test_colorfulness_chooses_nothing_but_the_saturation():
     assert make_preset.best_of(rows)["setting"] == {"calm": 1.0}
 
 
+def test_calm_may_cost_more_than_noise():
+    rows = found(({"calm": 1.0}, 0.8, 87.0, 66.0), ({"calm": 0.0}, 0.8, 87.0, 66.2))
+    assert make_preset.best_of(rows)["setting"] == {"calm": 1.0}
+    rows[1]["auc"] += 0.2
+    assert make_preset.best_of(rows)["setting"] == {"calm": 0.0}
+
+
 def test_a_further_pass_has_to_bring_more_than_noise():
     rows = found(("one", 0.9, 87.0, 66.0), ("two", 0.9, 87.2, 66.15))
     assert make_preset.best_of(rows)["setting"] == "two"
@@ -132,6 +139,9 @@ def test_passes_count_by_the_time_that_they_take(monkeypatch):
 
 
 def test_the_first_setting_stays_where_another_is_no_better_than_noise():
-    a_little = found(("off", 0.9, 87.0, 66.0), ("on", 0.9, 87.0, 66.12))
+    a_little = found(("off", 0.9, 87.0, 66.0), ("on", 0.9, 87.0, 66.07))
     assert make_preset.best_of(a_little)["setting"] == "off"
     assert make_preset.best_of(found(("off", 0.9, 87.0, 66.0), ("on", 0.9, 87.1, 66.1)))["setting"] == "on"
+    # Half of the photos are the same with and without it.
+    stretched = found(({"stretch": "none"}, 0.9, 87.0, 66.0), ({"stretch": "network"}, 0.9, 87.0, 66.05))
+    assert make_preset.best_of(stretched)["setting"] == {"stretch": "network"}
