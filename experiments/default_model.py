@@ -583,7 +583,7 @@ def taught_by(path, grid, sizes):
     if unfit := [side for side in larger if side % model.stride]:
         raise ValueError(
             f"{path} would see squares of {unfit[0]} pixels, which are not divisible by its stride, {model.stride}; "
-            f"give sizes that are by {model.stride * THINNED // math.gcd(CLOSER, model.stride * THINNED)}."
+            f"give sizes divisible by {model.stride * THINNED // math.gcd(CLOSER, model.stride * THINNED)}."
         )
     return model.network
 

@@ -49,7 +49,8 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     stem.kernel.assign(2 * stem.kernel)
     model.save(tmp_path / "doubled.keras")
     begin = ["--begin", str(out), "--encoder", str(tmp_path / "doubled.keras"), "--first-block", "17"]
-    default_model.main([*command, "--out", str(another), *begin, "--teacher", str(out), "--minutes", "0.01"])
+    begin += ["--teacher", str(out), "--fine-part", "0"]
+    default_model.main([*command, "--out", str(another), *begin, "--minutes", "0.01"])
     assert training.validation_photos(another) == training.validation_photos(out)
     assert json.loads((another / "run.json").read_text())["recipe"]["begin"] == "run"
     assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
