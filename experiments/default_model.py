@@ -56,7 +56,7 @@ PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
 NETWORKS = {
     "default": {"attention": 2},
-    "fast": {"deepest": 16, "filters": (128, 96, 64), "attention": 2},
+    "fast": {"deepest": 16, "filters": (128, 96, 64)},
 }
 
 
@@ -95,7 +95,8 @@ class ColorLoss(keras.losses.Loss):
         distance: weight of the distance, in nats for 10 Lab units.
         distance_weights: (n,) rebalancing weights of half of the distance; default, those of the cross-entropy.
         evenness: weight of the evenness, as `distance`: how much more the mean colour changes between two pixels that
-            are `SPANS` apart in a row or a column than the true one does. A missing edge is the distance's business.
+            are `SPANS` apart in a row or a column than the true one does, or the teacher's. A missing edge is the
+            distance's business.
         sigma: width in Lab units of the Gaussian that shares a colour among the buckets around it; 0 is a hard target.
         taught: share of the loss, 0 to 1, that compares with the teacher's distribution and its mean instead.
     """
@@ -135,7 +136,10 @@ class ColorLoss(keras.losses.Loss):
         loss = ops.categorical_crossentropy(shares, y_pred, from_logits=True)
         table = np.column_stack([self.centers, self.distance_weights]).astype("float32")
         taught = ops.matmul(shares, ops.convert_to_tensor(table))
-        return loss + self.distance / 10 * (1 + taught[..., 2]) / 2 * _length(mean - taught[..., :2])
+        loss = loss + self.distance / 10 * (1 + taught[..., 2]) / 2 * _length(mean - taught[..., :2])
+        if self.evenness:
+            loss = loss + self.evenness / 10 * _unevenness(mean, taught[..., :2])
+        return loss
 
 
 def _unevenness(mean, true):

@@ -24,16 +24,18 @@ _STEPS = 65535  # of the input in the table of all colours: half a step is 8e-4 
 # The reach of V, the longer axis of YUV.
 _V_REACH = float(color.YUV_FROM_RGB[2, 0])
 
-# For each degree of hue in the Lab plane, how far a distribution's colours must agree for `calm` to leave their mean;
-# where they agree by `_UNSURE` less, it becomes gray. Warm hues and greens are always left, of blue much is asked, of
-# purple and pink nearly everything. Why these: docs/coloring.md.
-_SURE = np.interp(np.arange(361), (0, 15, 150, 180, 285, 315, 345, 360), (0.45, 0, 0, 0.6, 0.6, 0.9, 0.9, 0.45))
+# By how many degrees `calm` turns each hue of the Lab plane: magenta and rose, which are next to never true, to red.
+_TURN = np.interp(np.arange(361), (0, 30, 40, 300, 315, 360), (23, 2, 0, 0, 60, 23))
+
+# For each degree of the turned hue, how far a distribution's colours must agree for `calm` to leave their mean; where
+# they agree by `_UNSURE` less, it becomes gray. Brown to green is always left. Why these: docs/coloring.md.
+_SURE = np.interp(np.arange(361), (0, 30, 45, 150, 180, 300, 315, 360), (0.45, 0.45, 0, 0, 0.6, 0.6, 0.45, 0.45))
 _UNSURE = 0.3
 
-# For each degree, the chroma in Lab units beyond which `calm` takes a share, and that share: of purple, pink and red,
-# of which the truth has half of what is predicted, or less, however sure the network is.
-_LOUD = np.interp(np.arange(361), (0, 10, 25, 300, 310, 360), (15, 15, 25, 25, 15, 15))
-_TAKEN = np.interp(np.arange(361), (0, 10, 25, 40, 285, 300, 310, 360), (0.8, 0.8, 0.5, 0, 0, 0.5, 0.8, 0.8))
+# For each degree of the turned hue, the chroma in Lab units beyond which `calm` takes a share, and that share: of
+# violet and red, of which the truth has half of what is predicted, or less, however sure the network is.
+_LOUD = np.interp(np.arange(361), (0, 15, 30, 300, 315, 360), (15, 15, 25, 25, 15, 15))
+_TAKEN = np.interp(np.arange(361), (0, 15, 30, 45, 285, 300, 315, 360), (0.8, 0.8, 0.5, 0, 0, 0.5, 0.8, 0.8))
 
 # Gray of R, G and B: the formula of the Dropout CNN's document, whose coefficients sum to 0.937, and that of BT.601.
 GRAY_WEIGHTS = {"document": (0.21, 0.72, 0.007), "rec601": (0.299, 0.587, 0.114)}
@@ -141,11 +143,11 @@ class BucketCodec:
             temperature: see `colors`.
             l: (batch, H, W, 1) float, L in 0..100 at the size of the network's input; needed where the colour space
                 leaves ab to depend on it.
-            calm: how far cool colours, from green-blue over blue to pink, become gray where the distribution's colours
-                disagree: 0 leaves them, 1 makes them gray. They disagree where the mean's chroma is small against the
-                mean of their chroma. A mean of red and blue is purple, which neither of them is; so purple and pink
-                have to agree most. Besides, 1 takes half of what red and violet have beyond a chroma of 25, and four
-                fifths of what magenta and rose, between them, have beyond 15.
+            calm: how far it goes, 0 to 1, with colours that are seldom right. Magenta and rose are turned to red. Cool
+                colours and reds become gray where the distribution's colours disagree, that is where the mean's chroma
+                is small against the mean of their chroma: a mean of red and blue is purple, which neither of them is.
+                And strong violet and red become quieter: of what they have beyond a chroma of 25 the half is taken, of
+                the reds that were magenta or rose more.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -161,15 +163,14 @@ class BucketCodec:
         length = ops.norm(ops.matmul(shares, vectors), axis=-1, keepdims=True)
         lengths = ops.matmul(shares, ops.norm(vectors, axis=-1, keepdims=True))
         agreement = length / ops.maximum(lengths, 1e-6)
-        hue = ops.arctan2(ab[..., 1:], ab[..., :1]) * (180 / math.pi) % 360
-        # Between two degrees in proportion: a hue that rounding errors move must not jump from one to the next.
-        degree = ops.minimum(ops.floor(hue), 359)
-        table = ops.convert_to_tensor(np.stack([_SURE, _LOUD, _TAKEN], axis=-1), "float32")
-        row, next_row = (ops.take(table, ops.cast(degree[..., 0], "int32") + side, axis=0) for side in (0, 1))
-        sure, loud, taken = ops.split(row + (next_row - row) * (hue - degree), 3, axis=-1)
-        ab = ab * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
         chroma = ops.norm(ab, axis=-1, keepdims=True)
-        return ab * (1 - calm * taken * (1 - loud / ops.maximum(chroma, loud)))
+        hue = ops.arctan2(ab[..., 1:], ab[..., :1]) * (180 / math.pi)
+        hue = hue + calm * _of_hue(hue, _TURN)
+        sure, loud, taken = ops.split(_of_hue(hue, _SURE, _LOUD, _TAKEN), 3, axis=-1)
+        chroma = chroma * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
+        chroma = chroma * (1 - calm * taken * (1 - loud / ops.maximum(chroma, loud)))
+        angle = hue * (math.pi / 180)
+        return chroma * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
 
     def colors(self, logits, temperature=None):
         """Turns a network's output into colours of the buckets' own space.
@@ -237,6 +238,18 @@ class BucketCodec:
         packed = ops.take(self._table, (rgb[..., 0] * 256 + rgb[..., 1]) * 256 + rgb[..., 2])
         x = ops.cast(ops.bitwise_and(ops.right_shift(packed, 16), 0xFFFF), "float32")[..., None]
         return x / (_STEPS / self._highest_input), ops.bitwise_and(packed, 0xFFFF)
+
+
+def _of_hue(hue, *tables):
+    """Reads tables by degree at hues (..., 1) in degrees: (..., tables) float32.
+
+    Between two degrees in proportion: a hue that rounding errors move must not jump from one to the next.
+    """
+    hue = hue % 360
+    degree = ops.minimum(ops.floor(hue), 359)
+    table = ops.convert_to_tensor(np.stack(tables, axis=-1), "float32")
+    row, next_row = (ops.take(table, ops.cast(degree[..., 0], "int32") + side, axis=0) for side in (0, 1))
+    return row + (next_row - row) * (hue - degree)
 
 
 @keras.saving.register_keras_serializable("rainbownet")
