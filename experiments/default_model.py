@@ -125,20 +125,20 @@ class ColorLoss(keras.losses.Loss):
             loss = weight * ops.categorical_crossentropy(shares, y_pred, from_logits=True)
         else:
             loss = weight * ops.sparse_categorical_crossentropy(bucket, y_pred, from_logits=True)
-        # Half of the distance is weighted, as both AuC count.
-        loss = loss + self.distance / 10 * (1 + distance_weight) / 2 * _length(mean - y_true[..., 1:])
-        if self.evenness:
-            loss = loss + self.evenness / 10 * _unevenness(mean, y_true[..., 1:])
-        return loss
+        return loss + self._of_mean(mean, y_true[..., 1:], distance_weight)
 
     def _from_teacher(self, shares, y_pred, mean):
         # Not weighted: the teacher's distribution was learned with the weights and has them in it.
         loss = ops.categorical_crossentropy(shares, y_pred, from_logits=True)
         table = np.column_stack([self.centers, self.distance_weights]).astype("float32")
         taught = ops.matmul(shares, ops.convert_to_tensor(table))
-        loss = loss + self.distance / 10 * (1 + taught[..., 2]) / 2 * _length(mean - taught[..., :2])
+        return loss + self._of_mean(mean, taught[..., :2], taught[..., 2])
+
+    def _of_mean(self, mean, ab, weight):
+        # Half of the distance is weighted, as both AuC count.
+        loss = self.distance / 10 * (1 + weight) / 2 * _length(mean - ab)
         if self.evenness:
-            loss = loss + self.evenness / 10 * _unevenness(mean, taught[..., :2])
+            loss = loss + self.evenness / 10 * _unevenness(mean, ab)
         return loss
 
 

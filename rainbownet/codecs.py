@@ -143,11 +143,12 @@ class BucketCodec:
             temperature: see `colors`.
             l: (batch, H, W, 1) float, L in 0..100 at the size of the network's input; needed where the colour space
                 leaves ab to depend on it.
-            calm: how far it goes, 0 to 1, with colours that are seldom right. Magenta and rose are turned to red. Cool
-                colours and reds become gray where the distribution's colours disagree, that is where the mean's chroma
-                is small against the mean of their chroma: a mean of red and blue is purple, which neither of them is.
-                And strong violet and red become quieter: of what they have beyond a chroma of 25 the half is taken, of
-                the reds that were magenta or rose more.
+            calm: how far it goes, 0 to 1, with colours that are seldom right. Magenta and rose (hues from 300 over 360
+                to 40 degrees in the Lab plane) are turned to red. Cool colours and reds become gray where the
+                distribution's colours disagree, that is where the mean's chroma is small against the mean of their
+                chroma: a mean of red and blue is purple, which neither of them is. And strong violet and red become
+                quieter: of what they have beyond a chroma of 25 the half is taken, of the reds that were magenta or
+                rose more. The figures behind it: docs/coloring.md.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.

@@ -153,11 +153,11 @@ def test_a_soft_target_shares_a_color_between_the_buckets_around_it():
 
 
 def test_a_part_of_the_loss_is_the_same_with_the_teachers_colors_for_the_truth():
-    """But for the weights of the cross-entropy, and for the evenness."""
+    """But for the weights of the cross-entropy."""
     rng = np.random.default_rng(0)
-    logits, centers = rng.normal(0, 1, (1, 2, 2, 3)).astype("float32"), rng.uniform(-50, 50, (3, 2)).astype("float32")
-    bucket, ab = rng.integers(0, 3, (1, 2, 2, 1)), rng.uniform(-50, 50, (1, 2, 2, 2))
-    sure = rng.integers(0, 3, (1, 2, 2))
+    logits, centers = rng.normal(0, 1, (1, 4, 4, 3)).astype("float32"), rng.uniform(-50, 50, (3, 2)).astype("float32")
+    bucket, ab = rng.integers(0, 3, (1, 4, 4, 1)), rng.uniform(-50, 50, (1, 4, 4, 2))
+    sure = rng.integers(0, 3, (1, 4, 1)).repeat(4, 2)  # even along each row, as the logits are not
     target = np.concatenate([bucket, ab, np.eye(3)[sure]], -1).astype("float32")
     weights, others, ones = np.array([0.5, 1, 4], "float32"), np.array([3, 2, 0.1], "float32"), np.ones(3, "float32")
 
@@ -165,11 +165,13 @@ def test_a_part_of_the_loss_is_the_same_with_the_teachers_colors_for_the_truth()
         return float(default_model.ColorLoss(weights, centers, 2.0, others, **options)(target, logits))
 
     truth = loss(weights, target[..., :3], evenness=0.5)
-    teacher = loss(ones, np.concatenate([sure[..., None], centers[sure]], -1).astype("float32"))
+    learned = np.concatenate([sure[..., None], centers[sure]], -1).astype("float32")
+    teacher = loss(ones, learned, evenness=0.5)
+    assert teacher > loss(ones, learned) + 0.01
     mixed = loss(weights, target, evenness=0.5, taught=0.25)
     np.testing.assert_allclose(mixed, 0.75 * truth + 0.25 * teacher, rtol=1e-5)
     # Between two colours, the teacher's is their mean.
-    between = np.concatenate([bucket, ab, np.full((1, 2, 2, 3), 1 / 3)], -1).astype("float32")
+    between = np.concatenate([bucket, ab, np.full((1, 4, 4, 3), 1 / 3)], -1).astype("float32")
     mean = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True) @ centers
     distance = np.sqrt(np.square(mean - centers.mean(0)).sum(-1) + 1)
     crossentropy = np.log(np.exp(logits).sum(-1)) - logits.mean(-1)
