@@ -297,7 +297,8 @@ class Colorizer:
                 whole = (plane if (table := _l_table(plane)) is None else table[plane] for plane in planes)
                 embedding = np.concatenate([self.model.embedder(plane[None, ..., None]) for plane in whole])
             ab = predict(self.model, l, settings, embedding)
-            low = ops.average_pool(l, l.shape[1] // ab.shape[1])
+            times = l.shape[1] // ab.shape[1]
+            low = ops.average_pool(l, times, times)  # by default Keras' strides fail on JAX
             return ops.convert_to_numpy(ab), ops.convert_to_numpy(low)
         except Exception as error:
             # ResourceExhaustedError in TensorFlow, RESOURCE_EXHAUSTED in JAX; the colorizer imports neither.
