@@ -6,7 +6,11 @@ PHOTOS are folders or archives of real photos with a short side of 128 or more (
 set of the shipped model), `--thumbnails` an archive of small photos such as Tiny ImageNet's. On 2 cores use the
 TensorFlow backend; which precision is faster depends on the cores (`default_model.md`). On a GPU set KERAS_BACKEND=jax:
 the loader is threads and NumPy, there is no tf.data in it. A run is interrupted and resumed at will: checkpoints stand
-in RUN every few minutes. `--begin` goes on from the weights of a run that has ended, as a new one.
+in RUN every few minutes. `--begin` goes on from the weights of a run that has ended, as a new one, or of a preset: on a
+box of photos of one's own,
+
+    python -m experiments.default_model PHOTOS --begin lite_unet --rate 3e-4 --size 224 --fine-size 224 \\
+        --distance-rebalance 0.02 --evenness 0.4 --out RUN --minutes 20
 
 Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, other proportions, and
 for half of the photos the damages of old prints on the luminance alone, so that the answer is the colour of the
@@ -340,9 +344,11 @@ def groups_of(photos, thumbnails, held_back=()):
     return train, held
 
 
-def held_back_by(run):
-    """Reads the names of the photos that a run held back."""
-    with open(run / "photos.csv", newline="", **NAME_ENCODING) as file:
+def held_back_by(begun_with):
+    """Reads the names of the photos that a run held back; of a preset none are known."""
+    if not (begun_with / "photos.csv").exists():
+        return set()
+    with open(begun_with / "photos.csv", newline="", **NAME_ENCODING) as file:
         return {name for group, name in csv.reader(file) if group == "val"}
 
 
@@ -442,7 +448,9 @@ def main(arguments=None):
     parser.add_argument(
         "--encoder", type=Path, help="a model whose encoder to begin with; default, that of `--begin` or ImageNet's"
     )
-    parser.add_argument("--begin", type=Path, help="a run to begin with: its weights, prior and held-back photos")
+    parser.add_argument(
+        "--begin", type=Path, help="a run or preset to begin with: its weights, prior, settings and held-back photos"
+    )
     parser.add_argument("--teacher", type=Path, help="a preset or a model of the same buckets, to learn from too")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is the teacher's")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
@@ -484,12 +492,12 @@ def main(arguments=None):
     note_run(args.out, args, held)
     grid = buckets.ab_112() if args.buckets == 112 else buckets.ab_313()
     prior_path = args.out / "prior.json"
-    if args.begin and not prior_path.exists():
-        prior_path.write_text((args.begin / "prior.json").read_text())
+    begun_with = args.begin and presets.load(args.begin)
+    defaults = begun_with and begun_with.defaults
     if prior_path.exists():
         prior = ColorPrior.from_config(json.loads(prior_path.read_text()))
     else:
-        prior = count_prior(train, grid, shares)
+        prior = (begun_with and begun_with.prior) or count_prior(train, grid, shares)
         prior_path.write_text(json.dumps(prior.get_config()))
     if args.buckets == "occurring":
         occurring = np.asarray(prior.counts) > 0
@@ -502,11 +510,11 @@ def main(arguments=None):
     keras.config.set_dtype_policy(args.precision)
     network = lite_unet(outputs=len(grid), **NETWORKS[args.network])
     keras.config.set_dtype_policy("float32")
-    if args.begin:
-        take_weights(network.layers, color_model.load(args.begin / "best.keras").network)
+    if begun_with:
+        take_weights(network.layers, begun_with.network)
     if args.encoder:
         take_weights(efficientnet_lite.encoder_layers(network), color_model.load(args.encoder).network)
-    elif not args.begin:
+    elif not begun_with:
         efficientnet_lite.load_imagenet_weights(network)
     efficientnet_lite.train_from(network, args.first_block, depthwise=not args.fixed_depthwise)
     optimizer = EncoderAdamW(
@@ -570,7 +578,7 @@ def main(arguments=None):
                 note_row(args.out / "log.csv", row)
                 print(json.dumps(row, indent=1), flush=True)
                 with write_atomically(args.out / "best.keras") as temporary:
-                    in_float32(args.network, network, codec, size, prior).save(temporary)
+                    in_float32(args.network, network, codec, size, prior, defaults).save(temporary)
                 network.set_weights(kept)
                 clock = time.perf_counter()
             if done:
@@ -600,12 +608,13 @@ def take_weights(taking, source):
             layer.set_weights(source.get_layer(layer.name).get_weights())
 
 
-def in_float32(name, network, codec, size, prior):
+def in_float32(name, network, codec, size, prior, defaults):
     """Makes the model for use: the weights of a network, as it was trained, in one that computes in float32."""
     copy = lite_unet(outputs=codec.outputs, **NETWORKS[name])
     copy.set_weights(network.get_weights())
     stride = NETWORKS[name].get("deepest", 32)
-    return color_model.ColorModel(copy, codec, (size, size), stride, prior, name=f"lite_unet_{name}")
+    named = f"lite_unet_{name}"
+    return color_model.ColorModel(copy, codec, (size, size), stride, prior, defaults=defaults, name=named)
 
 
 def put_averages(optimizer):

@@ -167,7 +167,9 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any other option of the system or field of its recipe."),
     ] = None,
-    initial: Annotated[Path | None, typer.Option(help="A .keras file whose weights to begin with.")] = None,
+    initial: Annotated[
+        str | None, typer.Option(help="A preset, a run or a .keras file whose weights to begin with.")
+    ] = None,
     prior_photos: Annotated[
         list[Path] | None,
         typer.Option(help="Photos to count the colors of, for --rebalance; those trained on by default."),

@@ -29,7 +29,7 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-from rainbownet import color, evaluation
+from rainbownet import color, evaluation, presets
 from rainbownet.codecs import RegressionCodec
 from rainbownet.color_model import in_float32, load
 from rainbownet.data.audit import audit
@@ -75,7 +75,8 @@ def train(
         steps: optimizer steps, instead of epochs.
         minutes: minutes of training, instead of epochs; a schedule then follows the clock.
         epoch_steps: steps between two validations; by default one pass over the training photos.
-        initial: a `.keras` file of the same network to begin with, instead of new weights.
+        initial: a preset or model of the same network (see `presets.resolve`), whose weights to begin with instead of
+            new ones, and whose settings to keep.
         prior_photos: photos to count the prior of rebalancing over, as `photos`; the training photos by default.
         precision: Keras' dtype policy; "mixed_bfloat16" is fastest on recent CPUs and GPUs.
         seed: of weights, order and crops.
@@ -516,10 +517,15 @@ def _resume(path):
 
 
 def _begin_with(model, path):
-    weights = load(path).get_weights()
+    begun_with = presets.load(path)
+    weights = begun_with.get_weights()
     if [w.shape for w in weights] != [tuple(w.shape) for w in model.weights]:
-        raise ValueError(f"{path} holds another network than the one to be trained; its weights do not fit.")
+        raise ValueError(
+            f"{path} holds another network than the one to be trained; its weights do not fit. Its system and its "
+            "options have to be the same."
+        )
     model.set_weights(weights)
+    model.defaults = begun_with.defaults
 
 
 def _metrics(system):

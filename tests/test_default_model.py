@@ -10,7 +10,7 @@ from keras import layers, ops
 from PIL import Image
 
 from experiments import default_model
-from rainbownet import color, color_model, training
+from rainbownet import color, color_model, presets, training
 from rainbownet.buckets import ab_112, ab_313
 from rainbownet.codecs import BucketCodec
 from rainbownet.color_model import ColorModel
@@ -56,6 +56,19 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     assert (another / "prior.json").read_text() == (out / "prior.json").read_text()
     begun = color_model.load(another / "best.keras").network.get_layer("stem_conv").kernel
     np.testing.assert_array_equal(ops.convert_to_numpy(begun), ops.convert_to_numpy(stem.kernel))
+
+    # A third begins with a preset of it, which knows its prior and no photos. A rate of 0 leaves the weights alone.
+    model.defaults = {"saturation": 0.9}
+    presets.save_preset(model, tmp_path / "preset")
+    third = tmp_path / "third"
+    begin = ["--begin", str(tmp_path / "preset"), "--rate", "0", "--steps", "1", "--fine-part", "0"]
+    default_model.main([*command, "--out", str(third), *begin])
+    assert (third / "prior.json").read_text() == (out / "prior.json").read_text()
+    assert len(training.validation_photos(third)) == 12
+    assert color_model.load(third / "best.keras").defaults == {"saturation": 0.9}
+    begun = color_model.load(third / "best.keras").network.get_layer("logits").kernel
+    wanted = presets.load(tmp_path / "preset").network.get_layer("logits").kernel
+    np.testing.assert_array_equal(ops.convert_to_numpy(begun), ops.convert_to_numpy(wanted))
 
 
 def test_photos_of_one_folder_have_the_names_that_a_run_knows_them_by(photos):

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from rainbownet import color_model, systems, training
+from rainbownet import color_model, presets, systems, training
 from rainbownet.data.pipeline import validation_batches
 from rainbownet.embedding import Embedder
 
@@ -143,6 +143,15 @@ def test_training_can_begin_with_the_weights_of_another_run(run, photos, tmp_pat
     before, after = (color_model.load(out / "best.keras").get_weights() for out in (run[0], tmp_path))
     for a, b in zip(before, after, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+    # A preset has its weights in float16.
+    preset = color_model.load(run[0] / "best.keras")
+    preset.defaults = {"saturation": 0.9}
+    presets.save_preset(preset, tmp_path / "preset")
+    training.train(system, photos, tmp_path / "a", steps=1, initial=tmp_path / "preset", console=quiet())
+    begun = color_model.load(tmp_path / "a/best.keras")
+    assert begun.defaults == preset.defaults
+    for a, b in zip(before, begun.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-3)
     with pytest.raises(ValueError, match="another network"):
         training.train(tiny(filters=3), photos, tmp_path / "b", initial=run[0] / "best.keras", console=quiet())
 
