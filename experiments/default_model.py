@@ -10,7 +10,7 @@ in RUN every few minutes. `--begin` goes on from the weights of a run that has e
 box of photos of one's own,
 
     python -m experiments.default_model PHOTOS --begin lite_unet --rate 3e-4 --size 224 --fine-size 224 \\
-        --distance-rebalance 0.02 --evenness 0.4 --out RUN --minutes 20
+        --fixed-depthwise --distance-rebalance 0.02 --evenness 0.4 --ema 0.98 --out RUN --minutes 4
 
 Squares of `--size` pixels, then, for the last part of the time, of `--fine-size`; flips, crops, other proportions, and
 for half of the photos the damages of old prints on the luminance alone, so that the answer is the colour of the

@@ -88,7 +88,7 @@ def train(
 
     Raises:
         FileNotFoundError: no such photos or initial model.
-        ValueError: no usable photo, or `out` holds a run of other settings.
+        ValueError: no usable photo, `out` holds a run of other settings, or `initial` another network.
     """
     if sum(limit is not None for limit in (epochs, steps, minutes)) > 1:
         raise ValueError("Limit the training by one of epochs, steps and minutes, not by several.")
