@@ -20,6 +20,9 @@ mean colour from the true one, half of it without weights and half with almost t
 what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches.
 `--teacher` is for a small network: beside the truth it learns what a large one answers, which is less of a lottery
 (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015, section 2).
+`--knowing` keeps what the encoder knows of ImageNet: from the gray photo, damaged or not, it must still tell what
+ImageNet's classifier says of the photo in colour, a task beside the colours (as in Iizuka, Simo-Serra & Ishikawa, "Let
+there be Color!", SIGGRAPH 2016).
 AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a
 moving average of all weights, which is what is kept.
 """
@@ -37,7 +40,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -50,6 +53,7 @@ from rainbownet.models import efficientnet_lite
 from rainbownet.models.lite_unet import SHRINK, lite_unet
 from rainbownet.priors import ColorPrior
 
+CLASSES = 1000  # of ImageNet
 THINNED = 2  # of so many rows and columns of the output, the loss sees one
 CLOSER = 3  # of a teacher's, which sees the photo that much over `THINNED` times as large, at the same places
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
@@ -163,6 +167,20 @@ def _length(ab):
     return ops.sqrt(ops.sum(ops.square(ab), axis=-1) + 1.0)
 
 
+def optimizer_of(network, rate, encoder_rate, ema):
+    """Makes the `EncoderAdamW` for a `lite_unet`, whose encoder it does not let decay.
+
+    The encoder has no batch normalization to make up for smaller weights: each block would hand on less, until the last
+    ones, their biases left, say the same of all photos.
+    """
+    optimizer = EncoderAdamW(
+        encoder_rate, learning_rate=rate, weight_decay=0.04, global_clipnorm=1.0, use_ema=True, ema_momentum=ema
+    )
+    encoder = [weight for layer in efficientnet_lite.encoder_layers(network) for weight in layer.weights]
+    optimizer.exclude_from_weight_decay(var_list=encoder, var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
 def thinned(network, step=THINNED):
     """Gives the network with the logits of every `step`-th row and column alone, on the same weights.
 
@@ -177,6 +195,23 @@ def thinned(network, step=THINNED):
     """
     logits = network.get_layer("logits")
     return keras.Model(network.input, logits(logits.input[:, ::step, ::step]))
+
+
+def with_classes(trained, network, classifier):
+    """Adds logits of ImageNet's classes, from what `network` pools over the whole photo, to what is trained of it.
+
+    Args:
+        trained: the network or its `thinned` one.
+        network: a `lite_unet` down to stride 32.
+        classifier: an `efficientnet_lite0`, whose last layer's weights the new one begins with.
+
+    Returns:
+        A `keras.Model` from the same input to the output of `trained` and (batch, 1000) logits.
+    """
+    classes = layers.Dense(CLASSES, dtype="float32", name="known")
+    model = keras.Model(trained.input, [trained.output, classes(network.get_layer("pool").output)])
+    classes.set_weights(classifier.get_layer("top").get_weights())
+    return model
 
 
 class Loader:
@@ -195,11 +230,15 @@ class Loader:
         workers: threads.
         teacher: a network whose shares of the codec's buckets are a part of the target, or `None`. It sees the photos
             undamaged and `CLOSER` / `THINNED` times as large.
+        classifier: a network from RGB in 0..100 to logits of classes, or `None`. With one the target is a list: what
+            it is without, and the classifier's distribution for each photo as it is, (batch, classes). Not with a
+            teacher.
     """
 
-    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2, teacher=None):
+    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2, teacher=None, classifier=None):
         self.groups, self.size, self.batch, self.damaged = groups, size, batch, damaged
         self.teacher = teacher and thinned(teacher, CLOSER)
+        self.classifier = classifier
         self.shares = np.array([share for share, _ in groups]) / sum(share for share, _ in groups)
         self.codec = codec
         self.ready = queue.Queue(maxsize=8)
@@ -214,15 +253,15 @@ class Loader:
             item = self.ready.get()
             if isinstance(item, Exception):
                 raise item
-            l, rgb, *larger = item
+            l, rgb, *seen = item
             lab = ops.convert_to_numpy(color.rgb_to_lab(rgb[:, ::THINNED, ::THINNED]))
             bucket = ops.convert_to_numpy(self.codec.buckets.assign(lab[..., 1:]))
             target = [bucket[..., None].astype("float32"), lab[..., 1:]]
-            if larger:
-                shares = ops.softmax(ops.convert_to_tensor(self.teacher.predict_on_batch(*larger)))
-                shares = ops.convert_to_numpy(shares)
+            if self.teacher:
+                shares = _shares(self.teacher, *seen)
                 target.append(np.concatenate([shares, shares]))
-            yield l, np.concatenate(target, axis=-1)
+            target = np.concatenate(target, axis=-1)
+            yield l, [target, _shares(self.classifier, *seen)] if self.classifier else target
 
     def stop(self):
         """Ends the threads."""
@@ -246,7 +285,10 @@ class Loader:
         photos = [self._photo(draw, self.size) for _ in range(self.batch)]
         l = [gray_levels(rgb) for rgb in photos]
         l = [damaged(plane, draw) if draw.random() < self.damaged else plane for plane in l]
-        return np.stack(l)[..., None], np.stack([shrunk(rgb) for rgb in photos])
+        small = np.stack([shrunk(rgb) for rgb in photos])
+        if not self.classifier:
+            return np.stack(l)[..., None], small
+        return np.stack(l)[..., None], small, np.stack(photos) * np.float32(100 / 255)
 
     def _pairs(self, draw):
         larger = [self._photo(draw, self.size * CLOSER // THINNED) for _ in range(self.batch // 2)]
@@ -271,6 +313,11 @@ class Loader:
         if ratio != 1:
             rgb = np.asarray(Image.fromarray(rgb).resize((size, size), Image.Resampling.BILINEAR))
         return rgb[:, ::-1] if draw.random() < 0.5 else rgb
+
+
+def _shares(network, photos):
+    """Softmax of a network's logits, as NumPy."""
+    return ops.convert_to_numpy(ops.softmax(ops.convert_to_tensor(network.predict_on_batch(photos))))
 
 
 def shrunk(rgb):
@@ -416,6 +463,24 @@ def validate(network, codec, held, size, temperatures=(1.0, 0.38)):
     return figures
 
 
+def alive(network, held, size):
+    """Measures the share of the features pooled over the whole photo that are not the same for all photos.
+
+    A part of a network that says nothing is not seen in its loss, which finds a way around it.
+
+    Args:
+        network: a `lite_unet`.
+        held: list of `PhotoFile`, of which up to 50 are taken.
+        size: side in pixels that they are seen at.
+
+    Returns:
+        Share in 0..1: of the channels whose deviation between photos is above a thousandth of the mean feature.
+    """
+    l = np.stack([gray_levels(_middle(file, size)) for file in held[:50]])[..., None]
+    pooled = keras.Model(network.input, network.get_layer("pool").output).predict_on_batch(l)
+    return float(np.mean(pooled.std(axis=0) > 1e-3 * np.abs(pooled).mean()))
+
+
 def _middle(file, size):
     rgb = decode_rgb(file.read(), size)
     top, left = (np.array(rgb.shape[:2]) - size) // 2
@@ -453,6 +518,7 @@ def main(arguments=None):
     )
     parser.add_argument("--teacher", type=Path, help="a preset or a model of the same buckets, to learn from too")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is the teacher's")
+    parser.add_argument("--knowing", type=float, default=0.0, help="weight of what ImageNet's classifier sees")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80)
@@ -483,6 +549,8 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     if args.quick:
         args.size, args.fine_size, args.batch, args.precision = 32, 64, 4, "float32"
+    if args.knowing and (args.teacher or args.network == "fast"):
+        parser.error("--knowing asks for a network with a stride of 32, and goes with no --teacher.")
     args.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
 
@@ -517,21 +585,23 @@ def main(arguments=None):
     elif not begun_with:
         efficientnet_lite.load_imagenet_weights(network)
     efficientnet_lite.train_from(network, args.first_block, depthwise=not args.fixed_depthwise)
-    optimizer = EncoderAdamW(
-        args.encoder_rate, learning_rate=args.rate, weight_decay=0.04, global_clipnorm=1.0,
-        use_ema=True, ema_momentum=args.ema,
-    )  # fmt: skip
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = optimizer_of(network, args.rate, args.encoder_rate, args.ema)
     trained = thinned(network)
     teacher = args.teacher and taught_by(args.teacher, grid, (args.size, args.fine_size))
     taught = args.taught if teacher else 0.0
     loss = ColorLoss(weights, grid.centers, args.distance, distance_weights, args.evenness, args.sigma, taught)
-    trained.compile(optimizer, loss=loss)
-    optimizer.build(network.trainable_variables)
+    classifier = None
+    if args.knowing:
+        classifier = efficientnet_lite.efficientnet_lite0((None, None, 3))
+        efficientnet_lite.load_imagenet_weights(classifier)
+        trained = with_classes(trained, network, classifier)
+        loss = [loss, keras.losses.CategoricalCrossentropy(from_logits=True)]
+    trained.compile(optimizer, loss=loss, loss_weights=[1.0, args.knowing] if args.knowing else None)
+    optimizer.build(trained.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"
     if checkpoint.exists():
-        state = load_state(checkpoint, network, optimizer)
+        state = load_state(checkpoint, trained, optimizer)
         print(f"Resuming at step {state['steps']:,}.", flush=True)
     clocked, total = ("steps", args.steps) if args.steps else ("seconds", args.minutes * 60)
     began = state["steps"]
@@ -540,7 +610,7 @@ def main(arguments=None):
             continue
         seed = [args.seed, state["steps"]]
         groups = list(zip(shares, train, strict=True))
-        loader = Loader(groups, codec, size, args.batch, seed, args.damaged, teacher=teacher)
+        loader = Loader(groups, codec, size, args.batch, seed, args.damaged, teacher=teacher, classifier=classifier)
         clock = written = time.perf_counter()
         watched = state["seconds"]
         losses = []
@@ -550,7 +620,8 @@ def main(arguments=None):
             optimizer.learning_rate = args.rate * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
             # Otherwise Keras gives the mean of all steps so far.
             trained.reset_metrics()
-            losses.append(float(trained.train_on_batch(l, target)))
+            # With classes Keras gives the parts after their sum.
+            losses.append(float(np.ravel(trained.train_on_batch(l, target))[0]))
             now = time.perf_counter()
             # The first step compiles, which is no training.
             state["seconds"] += now - clock if len(losses) > 1 else 0
@@ -564,13 +635,14 @@ def main(arguments=None):
                     flush=True,
                 )
             if done or now - written > CHECKPOINT_MINUTES * 60:
-                save_state(checkpoint, network, optimizer, state)
+                save_state(checkpoint, trained, optimizer, state)
                 written = time.perf_counter()
             if done or state["seconds"] - watched > args.watch_minutes * 60:
                 watched = state["seconds"]
-                kept = network.get_weights()
+                kept = trained.get_weights()
                 put_averages(optimizer)
                 figures = validate(network, codec, held, size)
+                figures["pooled features alive"] = round(alive(network, held[0], size), 3)
                 row = {
                     "step": state["steps"], "samples": state["samples"], "minutes": round(state["seconds"] / 60, 2),
                     "size": size, "loss": round(float(np.mean(losses[-300:])), 4), **figures,
@@ -579,7 +651,7 @@ def main(arguments=None):
                 print(json.dumps(row, indent=1), flush=True)
                 with write_atomically(args.out / "best.keras") as temporary:
                     in_float32(args.network, network, codec, size, prior, defaults).save(temporary)
-                network.set_weights(kept)
+                trained.set_weights(kept)
                 clock = time.perf_counter()
             if done:
                 loader.stop()

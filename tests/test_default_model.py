@@ -14,6 +14,7 @@ from rainbownet import color, color_model, presets, training
 from rainbownet.buckets import ab_112, ab_313
 from rainbownet.codecs import BucketCodec
 from rainbownet.color_model import ColorModel
+from rainbownet.models import efficientnet_lite
 from rainbownet.models.lite_unet import lite_unet
 
 
@@ -34,7 +35,8 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     command = [str(photos), "--thumbnails", str(thumbnails), "--out", str(out), "--network", "fast", "--quick"]
     default_model.main([*command, "--minutes", "0.02"])
     first = training.read_log(out / "log.csv")
-    assert first[-1]["size"] == "64" and {"photos T=1 auc", "thumbnails T=1 auc_balanced"} <= first[-1].keys()
+    assert first[-1]["size"] == "64" and 0 <= float(first[-1]["pooled features alive"]) <= 1
+    assert {"photos T=1 auc", "thumbnails T=1 auc_balanced"} <= first[-1].keys()
     default_model.main([*command, "--minutes", "0.04"])
     assert int(training.read_log(out / "log.csv")[-1]["step"]) > int(first[-1]["step"])
     assert len(training.validation_photos(out)) == 12
@@ -100,6 +102,57 @@ def test_the_encoder_takes_smaller_steps():
     steps = [np.abs(new - old).max() for old, new in zip(before, network.get_weights(), strict=True)]
     # Adam's first step is the learning rate for every weight.
     np.testing.assert_allclose(steps, [0.001, 0.001, 0.01, 0.01], rtol=1e-2)
+
+
+def test_the_encoder_does_not_decay():
+    network = lite_unet(outputs=5, **default_model.NETWORKS["fast"])
+    before = {v.path: ops.convert_to_numpy(v) for v in network.trainable_variables}
+    optimizer = default_model.optimizer_of(network, rate=0.5, encoder_rate=0.1, ema=0.9)
+    optimizer.build(network.trainable_variables)
+    optimizer.apply([ops.zeros_like(v) for v in network.trainable_variables])
+    left = {v.path: np.abs(v).sum() / max(np.abs(before[v.path]).sum(), 1e-9) for v in network.trainable_variables}
+    assert left["block10_project_conv/kernel"] == left["stem_conv/kernel"] == 1
+    np.testing.assert_allclose([left["decode8_conv/kernel"], left["decode8_norm1/gamma"]], [0.98, 1])
+
+
+def test_features_that_are_the_same_for_all_photos_are_seen(photos):
+    held = default_model.groups_of([photos], [])[1][0]
+    network = lite_unet(outputs=5)
+    efficientnet_lite.load_imagenet_weights(network)
+    assert default_model.alive(network, held, 64) > 0.4
+    for layer in efficientnet_lite.encoder_layers(network):
+        kernel, bias = layer.get_weights()
+        layer.set_weights([0.6 * kernel, bias])
+    assert default_model.alive(network, held, 64) < 0.1
+
+
+def test_the_encoder_is_asked_what_a_classifier_sees_in_the_photo_as_it_is(photos, tmp_path):
+    classifier = efficientnet_lite.efficientnet_lite0((None, None, 3))
+    efficientnet_lite.load_imagenet_weights(classifier)
+    network = lite_unet(outputs=5)
+    efficientnet_lite.load_imagenet_weights(network)
+    asked = default_model.with_classes(default_model.thinned(network), network, classifier)
+    train, _ = default_model.groups_of([photos], [])
+    loader = default_model.Loader(
+        [(1.0, train[0])], BucketCodec(ab_313()), 32, 2, 0, damaged=0.0, classifier=classifier
+    )
+    l, (target, shares) = next(iter(loader))
+    loader.stop()
+    assert target.shape == (2, 4, 4, 3) and shares.shape == (2, 1000)
+    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-4)
+    # Gray, a classifier of colour photos sees what the network does.
+    gray = np.repeat(l, 3, axis=-1)
+    logits, classes = asked(l)
+    assert logits.shape == (2, 4, 4, 5)
+    np.testing.assert_allclose(classes, classifier(gray), atol=1e-3)
+    assert np.abs(ops.convert_to_numpy(ops.softmax(classes)) - shares).max() > 1e-4
+
+    out = tmp_path / "run"
+    default_model.main([str(photos), "--out", str(out), "--quick", "--knowing", "0.3", "--steps", "2"])
+    model = color_model.load(out / "best.keras")
+    assert [tuple(output.shape[1:]) for output in model.network.outputs] == [(None, None, 313)]
+    with pytest.raises(SystemExit):
+        default_model.main([str(photos), "--out", str(out), "--knowing", "0.3", "--network", "fast"])
 
 
 def test_the_thinned_network_gives_every_second_logit_of_the_same_weights():
