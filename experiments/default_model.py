@@ -692,7 +692,8 @@ def in_float32(name, network, codec, size, prior, defaults):
 def put_averages(optimizer):
     """Puts the moving averages of the weights into the network."""
     for variable, average in _averages(optimizer):
-        variable.assign(average)
+        # A copy: on JAX the two would be one array, which is given away with the variable's.
+        variable.assign(ops.convert_to_numpy(average))
 
 
 def _averages(optimizer):

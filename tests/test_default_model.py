@@ -109,8 +109,9 @@ def test_the_encoder_does_not_decay():
     before = {v.path: ops.convert_to_numpy(v) for v in network.trainable_variables}
     optimizer = default_model.optimizer_of(network, rate=0.5, encoder_rate=0.1, ema=0.9)
     optimizer.build(network.trainable_variables)
-    optimizer.apply([ops.zeros_like(v) for v in network.trainable_variables])
-    left = {v.path: np.abs(v).sum() / max(np.abs(before[v.path]).sum(), 1e-9) for v in network.trainable_variables}
+    optimizer.apply([ops.zeros(v.shape) for v in network.trainable_variables])
+    after = {v.path: ops.convert_to_numpy(v) for v in network.trainable_variables}
+    left = {path: np.abs(after[path]).sum() / max(np.abs(weights).sum(), 1e-9) for path, weights in before.items()}
     assert left["block10_project_conv/kernel"] == left["stem_conv/kernel"] == 1
     np.testing.assert_allclose([left["decode8_conv/kernel"], left["decode8_norm1/gamma"]], [0.98, 1])
 
