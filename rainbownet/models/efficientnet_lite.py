@@ -36,7 +36,7 @@ def efficientnet_lite0(input_shape=(None, None, 1), classes=1000):
         classes: of the classifier.
 
     Returns:
-        A `keras.Model` from (batch, height, width, 1) to (batch, classes) logits, float32.
+        A `keras.Model` from (batch, height, width, 1 or 3) to (batch, classes) logits, float32.
     """
     l = keras.Input(input_shape, name="l")
     x = layers.GlobalAveragePooling2D(name="pool")(head(features(l)[32]))
