@@ -20,9 +20,6 @@ mean colour from the true one, half of it without weights and half with almost t
 what both AuC count. `--evenness` asks besides for colour that changes no more than the true one, against blotches.
 `--teacher` is for a small network: beside the truth it learns what a large one answers, which is less of a lottery
 (Hinton, Vinyals & Dean, "Distilling the knowledge in a neural network", 2015, section 2).
-`--knowing` keeps what the encoder knows of ImageNet: from the gray photo, damaged or not, it must still tell what
-ImageNet's classifier says of the photo in colour, a task beside the colours (as in Iizuka, Simo-Serra & Ishikawa, "Let
-there be Color!", SIGGRAPH 2016).
 AdamW, warm-up and a cosine over the clock, the encoder from `--first-block` on at a part of the decoder's rate, and a
 moving average of all weights, which is what is kept.
 """
@@ -40,7 +37,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -53,7 +50,6 @@ from rainbownet.models import efficientnet_lite
 from rainbownet.models.lite_unet import SHRINK, lite_unet
 from rainbownet.priors import ColorPrior
 
-CLASSES = 1000  # of ImageNet
 THINNED = 2  # of so many rows and columns of the output, the loss sees one
 CLOSER = 3  # of a teacher's, which sees the photo that much over `THINNED` times as large, at the same places
 SPANS = (1, 2, 4, 8)  # of the thinned output, that is 8 to 64 pixels: what the evenness compares
@@ -197,23 +193,6 @@ def thinned(network, step=THINNED):
     return keras.Model(network.input, logits(logits.input[:, ::step, ::step]))
 
 
-def with_classes(trained, network, classifier):
-    """Adds logits of ImageNet's classes, from what `network` pools over the whole photo, to what is trained of it.
-
-    Args:
-        trained: the network or its `thinned` one.
-        network: a `lite_unet` down to stride 32.
-        classifier: an `efficientnet_lite0`, whose last layer's weights the new one begins with.
-
-    Returns:
-        A `keras.Model` from the same input to the output of `trained` and (batch, 1000) logits.
-    """
-    classes = layers.Dense(CLASSES, dtype="float32", name="known")
-    model = keras.Model(trained.input, [trained.output, classes(network.get_layer("pool").output)])
-    classes.set_weights(classifier.get_layer("top").get_weights())
-    return model
-
-
 class Loader:
     """Draws batches in threads: an endless stream of (l, target), the target thinned as the network is.
 
@@ -230,15 +209,11 @@ class Loader:
         workers: threads.
         teacher: a network whose shares of the codec's buckets are a part of the target, or `None`. It sees the photos
             undamaged and `CLOSER` / `THINNED` times as large.
-        classifier: a network from RGB in 0..100 to logits of classes, or `None`. With one the target is a list: what
-            it is without, and the classifier's distribution for each photo as it is, (batch, classes). Not with a
-            teacher.
     """
 
-    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2, teacher=None, classifier=None):
+    def __init__(self, groups, codec, size, batch, seed, damaged=0.5, workers=2, teacher=None):
         self.groups, self.size, self.batch, self.damaged = groups, size, batch, damaged
         self.teacher = teacher and thinned(teacher, CLOSER)
-        self.classifier = classifier
         self.shares = np.array([share for share, _ in groups]) / sum(share for share, _ in groups)
         self.codec = codec
         self.ready = queue.Queue(maxsize=8)
@@ -260,8 +235,7 @@ class Loader:
             if self.teacher:
                 shares = _shares(self.teacher, *seen)
                 target.append(np.concatenate([shares, shares]))
-            target = np.concatenate(target, axis=-1)
-            yield l, [target, _shares(self.classifier, *seen)] if self.classifier else target
+            yield l, np.concatenate(target, axis=-1)
 
     def stop(self):
         """Ends the threads."""
@@ -286,9 +260,7 @@ class Loader:
         l = [gray_levels(rgb) for rgb in photos]
         l = [damaged(plane, draw) if draw.random() < self.damaged else plane for plane in l]
         small = np.stack([shrunk(rgb) for rgb in photos])
-        if not self.classifier:
-            return np.stack(l)[..., None], small
-        return np.stack(l)[..., None], small, np.stack(photos) * np.float32(100 / 255)
+        return np.stack(l)[..., None], small
 
     def _pairs(self, draw):
         larger = [self._photo(draw, self.size * CLOSER // THINNED) for _ in range(self.batch // 2)]
@@ -518,7 +490,6 @@ def main(arguments=None):
     )
     parser.add_argument("--teacher", type=Path, help="a preset or a model of the same buckets, to learn from too")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is the teacher's")
-    parser.add_argument("--knowing", type=float, default=0.0, help="weight of what ImageNet's classifier sees")
     parser.add_argument("--network", choices=list(NETWORKS), default="default")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80)
@@ -549,8 +520,6 @@ def main(arguments=None):
     args = parser.parse_args(arguments)
     if args.quick:
         args.size, args.fine_size, args.batch, args.precision = 32, 64, 4, "float32"
-    if args.knowing and (args.teacher or args.network == "fast"):
-        parser.error("--knowing asks for a network with a stride of 32, and goes with no --teacher.")
     args.out.mkdir(parents=True, exist_ok=True)
     keras.utils.set_random_seed(args.seed)
 
@@ -590,13 +559,7 @@ def main(arguments=None):
     teacher = args.teacher and taught_by(args.teacher, grid, (args.size, args.fine_size))
     taught = args.taught if teacher else 0.0
     loss = ColorLoss(weights, grid.centers, args.distance, distance_weights, args.evenness, args.sigma, taught)
-    classifier = None
-    if args.knowing:
-        classifier = efficientnet_lite.efficientnet_lite0((None, None, 3))
-        efficientnet_lite.load_imagenet_weights(classifier)
-        trained = with_classes(trained, network, classifier)
-        loss = [loss, keras.losses.CategoricalCrossentropy(from_logits=True)]
-    trained.compile(optimizer, loss=loss, loss_weights=[1.0, args.knowing] if args.knowing else None)
+    trained.compile(optimizer, loss=loss)
     optimizer.build(trained.trainable_variables)
     state = {"seconds": 0.0, "steps": 0, "samples": 0}
     checkpoint = args.out / "last.npz"
@@ -610,7 +573,7 @@ def main(arguments=None):
             continue
         seed = [args.seed, state["steps"]]
         groups = list(zip(shares, train, strict=True))
-        loader = Loader(groups, codec, size, args.batch, seed, args.damaged, teacher=teacher, classifier=classifier)
+        loader = Loader(groups, codec, size, args.batch, seed, args.damaged, teacher=teacher)
         clock = written = time.perf_counter()
         watched = state["seconds"]
         losses = []
@@ -620,8 +583,7 @@ def main(arguments=None):
             optimizer.learning_rate = args.rate * warm * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * progress)))
             # Otherwise Keras gives the mean of all steps so far.
             trained.reset_metrics()
-            # With classes Keras gives the parts after their sum.
-            losses.append(float(np.ravel(trained.train_on_batch(l, target))[0]))
+            losses.append(float(trained.train_on_batch(l, target)))
             now = time.perf_counter()
             # The first step compiles, which is no training.
             state["seconds"] += now - clock if len(losses) > 1 else 0

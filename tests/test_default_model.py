@@ -116,6 +116,15 @@ def test_the_encoder_does_not_decay():
     np.testing.assert_allclose([left["decode8_conv/kernel"], left["decode8_norm1/gamma"]], [0.98, 1])
 
 
+@pytest.mark.parametrize(("preset", "name"), [("lite_unet", "default"), ("fast", "fast")])
+def test_a_run_can_begin_with_a_preset(preset, name):
+    network = lite_unet(**default_model.NETWORKS[name])
+    shipped = presets.load(preset).network
+    default_model.take_weights(network.layers, shipped)
+    for weights, wanted in zip(network.get_weights(), shipped.get_weights(), strict=True):
+        np.testing.assert_array_equal(weights, wanted)
+
+
 def test_features_that_are_the_same_for_all_photos_are_seen(photos):
     held = default_model.groups_of([photos], [])[1][0]
     network = lite_unet(outputs=5)
@@ -125,35 +134,6 @@ def test_features_that_are_the_same_for_all_photos_are_seen(photos):
         kernel, bias = layer.get_weights()
         layer.set_weights([0.6 * kernel, bias])
     assert default_model.alive(network, held, 64) < 0.1
-
-
-def test_the_encoder_is_asked_what_a_classifier_sees_in_the_photo_as_it_is(photos, tmp_path):
-    classifier = efficientnet_lite.efficientnet_lite0((None, None, 3))
-    efficientnet_lite.load_imagenet_weights(classifier)
-    network = lite_unet(outputs=5)
-    efficientnet_lite.load_imagenet_weights(network)
-    asked = default_model.with_classes(default_model.thinned(network), network, classifier)
-    train, _ = default_model.groups_of([photos], [])
-    loader = default_model.Loader(
-        [(1.0, train[0])], BucketCodec(ab_313()), 32, 2, 0, damaged=0.0, classifier=classifier
-    )
-    l, (target, shares) = next(iter(loader))
-    loader.stop()
-    assert target.shape == (2, 4, 4, 3) and shares.shape == (2, 1000)
-    np.testing.assert_allclose(shares.sum(-1), 1, rtol=1e-4)
-    # Gray, a classifier of colour photos sees what the network does.
-    gray = np.repeat(l, 3, axis=-1)
-    logits, classes = asked(l)
-    assert logits.shape == (2, 4, 4, 5)
-    np.testing.assert_allclose(classes, classifier(gray), atol=1e-3)
-    assert np.abs(ops.convert_to_numpy(ops.softmax(classes)) - shares).max() > 1e-4
-
-    out = tmp_path / "run"
-    default_model.main([str(photos), "--out", str(out), "--quick", "--knowing", "0.3", "--steps", "2"])
-    model = color_model.load(out / "best.keras")
-    assert [tuple(output.shape[1:]) for output in model.network.outputs] == [(None, None, 313)]
-    with pytest.raises(SystemExit):
-        default_model.main([str(photos), "--out", str(out), "--knowing", "0.3", "--network", "fast"])
 
 
 def test_the_thinned_network_gives_every_second_logit_of_the_same_weights():

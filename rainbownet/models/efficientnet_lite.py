@@ -31,12 +31,11 @@ def efficientnet_lite0(input_shape=(None, None, 1), classes=1000):
     """EfficientNet-Lite0 on luminance: 4,630,424 parameters with the classifier.
 
     Args:
-        input_shape: (height, width, 1), each divisible by 32 or `None`. The input "l" is L in 0..100; with 3 channels,
-            which only a classifier of colour photos has, it is R, G and B in 0..100.
+        input_shape: (height, width, 1), each divisible by 32 or `None`. The input "l" is L in 0..100.
         classes: of the classifier.
 
     Returns:
-        A `keras.Model` from (batch, height, width, 1 or 3) to (batch, classes) logits, float32.
+        A `keras.Model` from (batch, height, width, 1) to (batch, classes) logits, float32.
     """
     l = keras.Input(input_shape, name="l")
     x = layers.GlobalAveragePooling2D(name="pool")(head(features(l)[32]))
@@ -78,7 +77,7 @@ def shipped_weights():
 def load_imagenet_weights(network, path=None):
     """Loads ImageNet's weights into the encoder's layers of a network, its batch normalization folded in.
 
-    A gray photo is the same in all three channels, so that for luminance the first kernel is summed over them.
+    A gray photo is the same in all three channels, so that the first kernel is summed over them.
 
     Args:
         network: a `keras.Model` with `features`, and `head` and `top` or without.
@@ -137,7 +136,7 @@ def _folded(layer, arrays, path):
         )
     except KeyError as error:
         raise ValueError(f"{path} has no {error}; it holds the weights of another network.") from None
-    if name == "stem_conv" and layer.kernel.shape[2] == 1:
+    if name == "stem_conv":
         kernel = kernel.sum(axis=2, keepdims=True)
     scale = gamma / np.sqrt(variance + _EPSILON)
     # A depthwise kernel has its channels before its last axis.
