@@ -14,12 +14,13 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from data_prep import commands
-from experiments.default_model import damaged, gray_levels
+from experiments.default_model import damaged, gray_levels, middle
 from rainbownet import color_model
 from rainbownet.data.files import find_photos
-from rainbownet.data.photos import decode_rgb
 from rainbownet.models import lite_unet
 
 PHOTOS = 1_500
@@ -79,16 +80,10 @@ def _seen(network, photos):
     chosen = draw.permutation(len(photos))[:PHOTOS]
     batches = []
     for start in range(0, len(chosen), BATCH):
-        l = [gray_levels(_middle(photos[i])) for i in chosen[start : start + BATCH]]
+        l = [gray_levels(middle(photos[i], SIDE)) for i in chosen[start : start + BATCH]]
         l = [damaged(plane, draw) if draw.random() < 0.5 else plane for plane in l]
         batches.append(taken.predict_on_batch(np.stack(l)[..., None]))
     return [np.concatenate(parts).astype("float64") for parts in zip(*batches, strict=True)]
-
-
-def _middle(file):
-    rgb = decode_rgb(file.read(), SIDE)
-    top, left = (np.array(rgb.shape[:2]) - SIDE) // 2
-    return rgb[top : top + SIDE, left : left + SIDE]
 
 
 def _fitted(pooled, wanted, units):
@@ -106,10 +101,10 @@ def _fitted(pooled, wanted, units):
 
 
 def _ridge(features, wanted):
-    centered = features - features.mean(axis=0)
-    penalty = RIDGE * len(features) * np.diag(features.var(axis=0) + 1e-9)
-    project = np.linalg.solve(centered.T @ centered + penalty, centered.T @ (wanted - wanted.mean(axis=0)))
-    return project, wanted.mean(axis=0) - features.mean(axis=0) @ project
+    scaler = StandardScaler().fit(features)
+    fitted = Ridge(RIDGE * len(features)).fit(scaler.transform(features), wanted)
+    project = fitted.coef_.T / scaler.scale_[:, None]
+    return project, fitted.intercept_ - scaler.mean_ @ project
 
 
 def main(arguments=None):

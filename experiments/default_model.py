@@ -416,7 +416,7 @@ def validate(network, codec, held, size, temperatures=(1.0, 0.38)):
         measured = {t: Measures() for t in temperatures}
         gray = Measures()
         for start in range(0, len(files), 25):
-            rgb = np.stack([_middle(file, size) for file in files[start : start + 25]])
+            rgb = np.stack([middle(file, size) for file in files[start : start + 25]])
             lab = ops.convert_to_numpy(color.rgb_to_lab(rgb))
             logits = ops.convert_to_tensor(network.predict_on_batch(lab[..., :1]))
             # Measured at the output's own size: what upsampling adds is the same for all settings.
@@ -448,12 +448,13 @@ def alive(network, held, size):
     Returns:
         Share in 0..1: of the channels whose deviation between photos is above a thousandth of the mean feature.
     """
-    l = np.stack([gray_levels(_middle(file, size)) for file in held[:50]])[..., None]
+    l = np.stack([gray_levels(middle(file, size)) for file in held[:50]])[..., None]
     pooled = keras.Model(network.input, network.get_layer("pool").output).predict_on_batch(l)
     return float(np.mean(pooled.std(axis=0) > 1e-3 * np.abs(pooled).mean()))
 
 
-def _middle(file, size):
+def middle(file, size):
+    """Gives the square in the middle of a photo, (size, size, 3) uint8, shrunk or enlarged."""
     rgb = decode_rgb(file.read(), size)
     top, left = (np.array(rgb.shape[:2]) - size) // 2
     return rgb[top : top + size, left : left + size]
