@@ -612,8 +612,12 @@ def main(arguments=None):
                 }  # fmt: skip
                 note_row(args.out / "log.csv", row)
                 print(json.dumps(row, indent=1), flush=True)
+                model = color_model.ColorModel(
+                    network, codec, (size, size), NETWORKS[args.network].get("deepest", 32), prior, defaults=defaults,
+                    name=f"lite_unet_{args.network}",
+                )  # fmt: skip
                 with write_atomically(args.out / "best.keras") as temporary:
-                    in_float32(args.network, network, codec, size, prior, defaults).save(temporary)
+                    color_model.in_float32(model).save(temporary)
                 trained.set_weights(kept)
                 clock = time.perf_counter()
             if done:
@@ -641,15 +645,6 @@ def take_weights(taking, source):
     for layer in taking:
         if layer.name in known:
             layer.set_weights(source.get_layer(layer.name).get_weights())
-
-
-def in_float32(name, network, codec, size, prior, defaults):
-    """Makes the model for use: the weights of a network, as it was trained, in one that computes in float32."""
-    copy = lite_unet(outputs=codec.outputs, **NETWORKS[name])
-    copy.set_weights(network.get_weights())
-    stride = NETWORKS[name].get("deepest", 32)
-    named = f"lite_unet_{name}"
-    return color_model.ColorModel(copy, codec, (size, size), stride, prior, defaults=defaults, name=named)
 
 
 def put_averages(optimizer):
