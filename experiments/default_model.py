@@ -59,7 +59,7 @@ VALIDATED = 400  # photos of each group that are held back to watch the training
 PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
 NETWORKS = {
-    "default": {"attention": 2},
+    "default": {"deepest": 16, "filters": (256, 128, 96), "attention": 2},
     "fast": {"deepest": 16, "filters": (128, 96, 64)},
 }
 
@@ -613,7 +613,7 @@ def main(arguments=None):
                 note_row(args.out / "log.csv", row)
                 print(json.dumps(row, indent=1), flush=True)
                 model = color_model.ColorModel(
-                    network, codec, (size, size), NETWORKS[args.network].get("deepest", 32), prior, defaults=defaults,
+                    network, codec, (size, size), NETWORKS[args.network]["deepest"], prior, defaults=defaults,
                     name=f"lite_unet_{args.network}",
                 )  # fmt: skip
                 with write_atomically(args.out / "best.keras") as temporary:

@@ -394,8 +394,8 @@ def lite_unet(
     Args:
         encoder: "imagenet" begins with the weights of EfficientNet-Lite0 that ship, `None` with random ones.
         first_block: first block of the encoder that is trained, 0 for all of it; see `efficientnet_lite.train_from`.
-        deepest: stride of the encoder's coarsest features, 32 or 16.
-        filters: of the decoder, from the coarsest stride to 4.
+        deepest: stride of the encoder's coarsest features, 32 or 16; the default preset has 16.
+        filters: of the decoder, from the coarsest stride to 4; the default preset has (256, 128, 96).
         attention: transformer blocks at stride 16; the default preset has 2.
         temperature: of decoding.
         **recipe: fields of `Recipe` that differ from 160x160, Adam 1e-3 with a warm-up of 200 steps and a cosine,

@@ -55,6 +55,11 @@ def test_a_transformer_block_lets_each_place_see_all_others():
     assert difference.max(-1).min() > 1e-5
 
 
+def test_the_default_preset_ends_at_stride_16():
+    count = count_without_allocating(lambda: models.lite_unet(deepest=16, filters=(256, 128, 96), attention=2))
+    assert count == 2_780_713 < 8_000_000
+
+
 def test_the_fast_one_stays_below_one_and_a_half():
     count = count_without_allocating(lambda: models.lite_unet(deepest=16, filters=(128, 96, 64)))
     assert count == 1_051_145 < 1_500_000
