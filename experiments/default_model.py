@@ -60,6 +60,7 @@ PRIOR_PHOTOS = 6_000  # photos that the prior is counted over
 CHECKPOINT_MINUTES = 4.0
 NETWORKS = {
     "default": {"deepest": 16, "filters": (256, 128, 96), "attention": 2},
+    "deep": {"deepest": 32, "filters": (256, 256, 128, 96), "attention": 2},
     "fast": {"deepest": 16, "filters": (128, 96, 64)},
 }
 
@@ -491,7 +492,9 @@ def main(arguments=None):
     )
     parser.add_argument("--teacher", type=Path, help="a preset or a model of the same buckets, to learn from too")
     parser.add_argument("--taught", type=float, default=0.7, help="share of the loss that is the teacher's")
-    parser.add_argument("--network", choices=list(NETWORKS), default="default")
+    parser.add_argument(
+        "--network", choices=list(NETWORKS), default="default", help="`data_prep.prune` makes `default` of `deep`"
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--minutes", type=float, default=80)
     parser.add_argument("--steps", type=int, help="end after so many instead, which makes runs comparable")

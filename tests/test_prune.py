@@ -11,6 +11,7 @@ from rainbownet.codecs import BucketCodec
 from rainbownet.models import efficientnet_lite, lite_unet
 
 prune = pytest.importorskip("data_prep.prune", reason="the preparation is in the checkout only")
+default_model = pytest.importorskip("experiments.default_model", reason="the recipes are in the checkout only")
 FILES = ("run.json", "log.csv", "photos.csv", "prior.json")
 
 
@@ -66,6 +67,11 @@ def test_of_what_says_something_the_mean_of_each_photo_is_kept(photos, tmp_path)
     lost = answer(pruned.network, photos)
     assert np.abs(kept - wanted).mean() < 0.7 * np.abs(lost - wanted).mean()
     assert told < 1
+
+
+def test_the_recipe_makes_its_default_network_of_the_deep_one():
+    deep = default_model.NETWORKS["deep"]
+    assert default_model.NETWORKS["default"] == {**deep, "deepest": 16, "filters": deep["filters"][1:]}
 
 
 @pytest.mark.parametrize(("deepest", "sentence"), [(16, "no lite_unet with a stride of 32"), (32, "found 3")])
