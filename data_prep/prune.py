@@ -21,7 +21,7 @@ from data_prep import commands
 from experiments.default_model import damaged, gray_levels, middle
 from rainbownet import color_model
 from rainbownet.data.files import find_photos
-from rainbownet.models import lite_unet
+from rainbownet.models.lite_unet import lite_unet, options_of
 
 PHOTOS = 1_500
 SIDE = 256  # of the squares that are seen, the middles of the photos
@@ -54,9 +54,8 @@ def prune(run, photos, out):
     pooled, wanted = _seen(old, photos)
     dense, project, told = _fitted(pooled, wanted, old.get_layer("whole_project").units)
 
-    filters = tuple(old.get_layer(f"decode{stride}_conv").filters for stride in (16, 8, 4))
-    attention = sum(f"attend{i}_heads" in names for i in range(len(names)))
-    new = lite_unet(outputs=model.codec.outputs, deepest=16, filters=filters, attention=attention)
+    options = options_of(old)
+    new = lite_unet(outputs=model.codec.outputs, **options | {"deepest": 16, "filters": options["filters"][1:]})
     for layer in new.layers:
         if layer.name in names and not layer.name.startswith("whole"):
             layer.set_weights(old.get_layer(layer.name).get_weights())

@@ -23,6 +23,7 @@ from rainbownet.models.eccv16 import SHRINK as ECCV16_SHRINK
 from rainbownet.models.eccv16 import STRIDE as ECCV16_STRIDE
 from rainbownet.models.eccv16 import load_torch_weights
 from rainbownet.models.lite_unet import SHRINK as LITE_UNET_SHRINK
+from rainbownet.models.lite_unet import options_of
 from rainbownet.models.rainbownet import STRIDE as RAINBOWNET_STRIDE
 from rainbownet.models.resnet18 import STRIDE as RESNET18_STRIDE
 from rainbownet.models.resnet18 import load_imagenet_weights
@@ -99,6 +100,7 @@ class System:
         embedder: the `Embedder` of the network's second input, or `None`.
         shrink: how many times smaller than its input the network's output is.
         alpha: weight in the loss of a classifier of the kind of photo, or 0 for a network without one.
+        like: function from a network to the `System` that trains one built as that is, or `None` where all are alike.
     """
 
     name: str
@@ -109,6 +111,7 @@ class System:
     embedder: Embedder | None = None
     shrink: int = 1
     alpha: float = 0.0
+    like: Callable[[keras.Model], "System"] | None = None
 
     def __post_init__(self):
         if self.recipe.size % self.stride:
@@ -387,7 +390,7 @@ def eccv16(grid=313, neighbors=5, sigma=5.0, temperature=0.38, weights=None, fil
 
 
 def lite_unet(
-    encoder="imagenet", first_block=5, deepest=32, filters=(256, 256, 128, 96), attention=0, temperature=1.0, **recipe
+    encoder="imagenet", first_block=5, deepest=32, filters=(256, 256, 128, 96), attention=0, temperature=1.0, **fields
 ):  # fmt: skip
     """LiteUNet, our own; `experiments/default_model.py` is the longer recipe of the models that ship.
 
@@ -398,7 +401,7 @@ def lite_unet(
         filters: of the decoder, from the coarsest stride to 4; the default preset has (256, 128, 96).
         attention: transformer blocks at stride 16; the default preset has 2.
         temperature: of decoding.
-        **recipe: fields of `Recipe` that differ from 160x160, Adam 1e-3 with a warm-up of 200 steps and a cosine,
+        **fields: of `Recipe` that differ from 160x160, Adam 1e-3 with a warm-up of 200 steps and a cosine,
             gradients clipped at 1, lambda 1/2 without smoothing.
 
     Returns:
@@ -408,10 +411,13 @@ def lite_unet(
     recipe = Recipe(
         **{
             "size": 160, "learning_rate": 1e-3, "schedule": "cosine", "warmup": 200, "clip": 1.0, "rebalance": 0.5,
-            "smoothing": 0.0, **recipe,
+            "smoothing": 0.0, **fields,
         }
     )  # fmt: skip
     codec = BucketCodec(buckets.ab_313(), temperature=temperature)
+
+    def like(network):
+        return lite_unet(encoder, first_block, temperature=temperature, **options_of(network), **fields)
 
     def network():
         network = models.lite_unet(outputs=codec.outputs, deepest=deepest, filters=tuple(filters), attention=attention)
@@ -420,7 +426,7 @@ def lite_unet(
             efficientnet_lite.train_from(network, first_block)
         return network
 
-    return System("lite_unet", network, codec, deepest, recipe, shrink=LITE_UNET_SHRINK)
+    return System("lite_unet", network, codec, deepest, recipe, shrink=LITE_UNET_SHRINK, like=like)
 
 
 SYSTEMS = {

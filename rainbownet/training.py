@@ -76,7 +76,7 @@ def train(
         minutes: minutes of training, instead of epochs; a schedule then follows the clock.
         epoch_steps: steps between two validations; by default one pass over the training photos.
         initial: a preset or model of the same network (see `presets.resolve`), whose weights to begin with instead of
-            new ones, and whose settings to keep.
+            new ones, and whose settings to keep; of a `lite_unet` its number of layers and their widths too.
         prior_photos: photos to count the prior of rebalancing over, as `photos`; the training photos by default.
         precision: Keras' dtype policy; "mixed_bfloat16" is fastest on recent CPUs and GPUs.
         seed: of weights, order and crops.
@@ -135,6 +135,9 @@ def train(
         system = dataclasses.replace(system, codec=model.codec)
         console.print(f"Resuming {out} at step {state.step:,}.")
     else:
+        begun_with = initial and presets.load(initial)
+        if begun_with and system.like:
+            system = system.like(begun_with.network)
         if not system.is_fitted:
             size = min(recipe.size, FIT_SIZE)
             system = system.fitted(_looked_at(splits["train"], size, recipe.frame, "Choosing colors"))
@@ -144,8 +147,8 @@ def train(
         prior = _prior(system, counted, out)
         classes = 1 + max(map(max, labels.values())) if system.alpha else None
         model, state = system.model(prior, precision, classes), _State()
-        if initial is not None:
-            _begin_with(model, initial)
+        if begun_with:
+            _begin_with(model, begun_with, initial)
         model.compile(recipe.build_optimizer(), loss=system.loss(prior), metrics=_metrics(system))
 
     console.print(
@@ -516,8 +519,7 @@ def _resume(path):
         return model, _State(**json.loads(archive.read(_STATE)))
 
 
-def _begin_with(model, path):
-    begun_with = presets.load(path)
+def _begin_with(model, begun_with, path):
     weights = begun_with.get_weights()
     if [w.shape for w in weights] != [tuple(w.shape) for w in model.weights]:
         raise ValueError(

@@ -156,6 +156,21 @@ def test_training_can_begin_with_the_weights_of_another_run(run, photos, tmp_pat
         training.train(tiny(filters=3), photos, tmp_path / "b", initial=run[0] / "best.keras", console=quiet())
 
 
+def test_a_lite_unet_is_built_as_the_one_that_it_begins_with(photos, tmp_path):
+    def small(**options):
+        return systems.get("lite_unet", encoder=None, size=32, batch=4, learning_rate=1e-12, **options)
+
+    other = small(deepest=16, filters=(8, 6, 4), attention=1).model()
+    other.save(tmp_path / "other.keras")
+    system = small(temperature=0.5)
+    training.train(system, photos, tmp_path / "run", steps=1, initial=tmp_path / "other.keras", console=quiet())
+    begun = color_model.load(tmp_path / "run/best.keras")
+    assert (begun.stride, begun.codec.temperature) == (16, 0.5)
+    assert [layer.name for layer in begun.network.layers] == [layer.name for layer in other.network.layers]
+    named = begun.network.get_layer("decode8_conv"), other.network.get_layer("decode8_conv")
+    np.testing.assert_allclose(*(np.asarray(layer.kernel) for layer in named), atol=1e-6)
+
+
 @keras.saving.register_keras_serializable("tests")
 class Brightness(Embedder):
     """Mean and deviation of the photo, counted as they are computed."""

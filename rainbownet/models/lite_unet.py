@@ -70,6 +70,29 @@ def lite_unet(input_shape=(None, None, 1), outputs=313, deepest=32, filters=(256
     return keras.Model(l, x, name="lite_unet")
 
 
+def options_of(network):
+    """Reads from a network what `lite_unet` was called with.
+
+    Args:
+        network: a `keras.Model` that `lite_unet` gave.
+
+    Returns:
+        Dict of `deepest`, `filters` and `attention`.
+
+    Raises:
+        ValueError: it is another network.
+    """
+    named = {layer.name: layer for layer in network.layers}
+    strides = [stride for stride in (32, 16, 8, 4) if f"decode{stride}_conv" in named]
+    if "whole_dense" not in named or not strides:
+        raise ValueError(f"The network is no lite_unet, but {network.name}.")
+    return {
+        "deepest": strides[0],
+        "filters": tuple(named[f"decode{stride}_conv"].filters for stride in strides),
+        "attention": sum(f"attend{i}_heads" in named for i in range(len(named))),
+    }
+
+
 def _conv(x, filters, name, norm):
     x = layers.Conv2D(filters, 3, padding="same", use_bias=False, kernel_initializer="he_normal", name=name)(x)
     return _norm(x, name.replace("conv", norm))

@@ -5,6 +5,7 @@ from keras import ops
 
 from rainbownet import models
 from rainbownet.models import efficientnet_lite
+from rainbownet.models.lite_unet import options_of
 from tests.models.shared import batch_norm, conv, count_without_allocating, dense
 
 
@@ -63,6 +64,23 @@ def test_the_default_preset_ends_at_stride_16():
 def test_the_fast_one_stays_below_one_and_a_half():
     count = count_without_allocating(lambda: models.lite_unet(deepest=16, filters=(128, 96, 64)))
     assert count == 1_051_145 < 1_500_000
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"deepest": 32, "filters": (8, 8, 6, 4), "attention": 0},
+        {"deepest": 16, "filters": (8, 6, 4), "attention": 2},
+    ],
+)
+def test_a_network_tells_what_it_was_built_with(options):
+    assert options_of(models.lite_unet(outputs=5, **options)) == options
+
+
+def test_another_network_is_told():
+    l = keras.Input((None, None, 1))
+    with pytest.raises(ValueError, match="no lite_unet, but other"):
+        options_of(keras.Model(l, l, name="other"))
 
 
 def test_every_place_sees_the_whole_photo():
