@@ -37,7 +37,7 @@ from rainbownet.evaluation import Measures
 # the network is unsure of, and a saturation above 1 gives back what that takes from the rest.
 DIALS = ((1.0, 1.0), (1.0, 0.8), (1.0, 0.9), (1.0, 1.05), (1.0, 1.1), (1.2, 1.05), (1.4, 1.1), (0.7, 1.0))
 TRIED = (
-    [{"scales": scales} for scales in ((1.0,), (0.7,), (1.25,), (1.5,), (0.7, 1.0))],
+    [{"scales": scales} for scales in ([1.0], [0.7], [1.25], [1.5], [0.7, 1.0])],
     [{"temperature": temperature, "saturation": saturation} for temperature, saturation in DIALS],
     [{"calm": calm} for calm in (1.0, 0.5, 0.0)],
     [{"flip": flip} for flip in (False, True)],

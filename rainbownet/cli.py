@@ -168,7 +168,8 @@ def train(
         typer.Option("--set", metavar="NAME=VALUE", help="Any other option of the system or field of its recipe."),
     ] = None,
     initial: Annotated[
-        str | None, typer.Option(help="A preset, a run or a .keras file whose weights to begin with.")
+        str | None,
+        typer.Option(help="A preset, a run or a .keras file whose weights to begin with; lite_unet is built as it is."),
     ] = None,
     prior_photos: Annotated[
         list[Path] | None,

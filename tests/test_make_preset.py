@@ -49,6 +49,7 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
     card = (folder / "README.md").read_text()
     row = figures["rows"]["model"]
     assert f"| model | {row['psnr']:.2f} | {row['auc']:.1f} | {row['auc_balanced']:.1f} |" in card
+    assert f"scales {wanted['scales']}, temperature" in card
     assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
     assert card.count("(chosen)") == 5 and "chosen on photos, one after" in card
     assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
@@ -72,20 +73,20 @@ def settings_where(monkeypatch, liked, default_temperature, **options):
 def test_temperature_and_saturation_are_chosen_together(monkeypatch):
     liked = {"temperature": 1.4, "saturation": 1.1}
     rows, defaults = settings_where(monkeypatch, liked, 1.0)
-    assert defaults == {"scales": (1.0,), **liked, "calm": 1.0, "flip": False, "stretch": "none"}
+    assert defaults == {"scales": [1.0], **liked, "calm": 1.0, "flip": False, "stretch": "none"}
     assert [row["setting"] for row in rows if row["chosen"]][1] == liked
 
 
 def test_a_scale_that_is_too_large_is_measured_and_not_chosen(monkeypatch):
-    rows, defaults = settings_where(monkeypatch, {"scales": (1.25,)}, 1.0)
-    assert defaults["scales"] == (1.25,)
-    same, defaults = settings_where(monkeypatch, {"scales": (1.25,)}, 1.0, largest=1.0)
-    assert defaults["scales"] == (1.0,) and [row["setting"] for row in same] == [row["setting"] for row in rows]
+    rows, defaults = settings_where(monkeypatch, {"scales": [1.25]}, 1.0)
+    assert defaults["scales"] == [1.25]
+    same, defaults = settings_where(monkeypatch, {"scales": [1.25]}, 1.0, largest=1.0)
+    assert defaults["scales"] == [1.0] and [row["setting"] for row in same] == [row["setting"] for row in rows]
 
 
 def test_a_regression_has_no_temperature_to_choose(monkeypatch):
     rows, defaults = settings_where(monkeypatch, {"saturation": 0.9}, None)
-    assert defaults == {"scales": (1.0,), "saturation": 0.9, "flip": False, "stretch": "none"}
+    assert defaults == {"scales": [1.0], "saturation": 0.9, "flip": False, "stretch": "none"}
     tried = [row["setting"]["saturation"] for row in rows if "saturation" in row["setting"]]
     assert sorted(tried) == [0.8, 0.9, 1.0, 1.05, 1.1]
     assert not any("temperature" in row["setting"] for row in rows)

@@ -71,7 +71,7 @@ def lite_unet(input_shape=(None, None, 1), outputs=313, deepest=32, filters=(256
 
 
 def options_of(network):
-    """Reads from a network what `lite_unet` was called with.
+    """Reads from a network what its layers were built with.
 
     Args:
         network: a `keras.Model` that `lite_unet` gave.
