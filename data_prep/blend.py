@@ -1,11 +1,13 @@
-"""Mixes the weights of a run with those of the run that it began with, which keeps more of what the older ones knew.
+"""Mixes the weights of a run with those of the run that it began with, which keeps more of what these knew, or of
+another run that began with the same.
 
-    python -m data_prep.blend RUN OLDER OUT --share 0.7
+    python -m data_prep.blend RUN OTHER OUT --share 0.7
 
-A share of 1 is RUN, 0 is OLDER (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3). What
-OLDER lacks are residual blocks that began with a scale of 0; such a scale is multiplied by the share. Where OLDER is
-`imagenet`, the encoder is mixed with the weights that it was first made with, and the rest is RUN's. OUT gets the model
-and RUN's log, settings, names of photos and prior, for `make_preset` or for a run that begins with it.
+A share of 1 is RUN, 0 is OTHER (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, section 3; of
+runs side by side, "Model soups", ICML 2022). What OTHER lacks are residual blocks that began with a scale of 0; such a
+scale is multiplied by the share. Where OTHER is `imagenet`, the encoder is mixed with the weights that it was first
+made with, and the rest is RUN's. OUT gets the model and RUN's log, settings, names of photos and prior, for
+`make_preset` or for a run that begins with it.
 """
 
 import argparse
@@ -20,12 +22,12 @@ from rainbownet.models import efficientnet_lite
 IMAGENET = "imagenet"
 
 
-def blend(run, older, out, share):
+def blend(run, other, out, share):
     """Mixes.
 
     Args:
-        run: folder of a run, which began with the weights of `older`.
-        older: folder of that run, or `IMAGENET`.
+        run: folder of a run, which began with the weights of `other` or with the same ones.
+        other: folder of that run, or `IMAGENET`.
         out: folder to write.
         share: of `run`, 0 to 1.
 
@@ -39,20 +41,20 @@ def blend(run, older, out, share):
     if not 0 <= share <= 1:
         raise ValueError(f"`share` must be in 0..1; received {share}.")
     model = color_model.load(run / "best.keras")
-    if older == IMAGENET:
+    if other == IMAGENET:
         encoder = efficientnet_lite.efficientnet_lite0()
         efficientnet_lite.load_imagenet_weights(encoder)
         known, mixed = efficientnet_lite.encoder_layers(encoder), efficientnet_lite.encoder_layers(model.network)
         if not mixed:
             raise ValueError(f"{run} has no encoder with ImageNet's weights; its network is {model.network.name}.")
     else:
-        known, mixed = color_model.load(older / "best.keras").network.layers, model.network.layers
+        known, mixed = color_model.load(other / "best.keras").network.layers, model.network.layers
     known = {layer.name: layer.get_weights() for layer in known}
     for layer in mixed:
         weights = layer.get_weights()
         if layer.name in known:
             pairs = zip(weights, known[layer.name], strict=True)
-            layer.set_weights([share * new + (1 - share) * old for new, old in pairs])
+            layer.set_weights([share * one + (1 - share) * two for one, two in pairs])
         elif isinstance(layer, layers.BatchNormalization) and isinstance(layer.gamma_initializer, initializers.Zeros):
             gamma, beta, *statistics = weights
             layer.set_weights([share * gamma, share * beta, *statistics])
@@ -69,7 +71,7 @@ def main(arguments=None):
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
-    parser.add_argument("older", type=lambda name: name if name == IMAGENET else Path(name))
+    parser.add_argument("other", type=lambda name: name if name == IMAGENET else Path(name))
     parser.add_argument("out", type=Path)
     parser.add_argument("--share", type=float, required=True, help="of RUN")
     blend(**vars(parser.parse_args(arguments)))

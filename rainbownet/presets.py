@@ -123,6 +123,8 @@ def save_preset(model, folder, metadata=None):
     """
     folder = Path(folder)
     model = color_model.in_float32(model)
+    for layer in model.network.layers:
+        layer.trainable = True  # what its own training left as it was, whoever goes on may train
     with np.errstate(over="ignore"):  # told in a sentence below
         weights = {w.path: keras.ops.convert_to_numpy(w).astype("float16") for w in model.network.weights}
     for name, values in weights.items():

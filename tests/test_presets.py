@@ -57,6 +57,15 @@ def test_a_preset_of_a_model_in_mixed_precision_is_float32(tmp_path):
     assert chroma(loaded).dtype == np.float32
 
 
+def test_all_of_a_preset_may_be_trained_whatever_its_training_left_as_it_was(tmp_path):
+    model = systems.get("rainbownet", size=16, filters=2).model()
+    model.network.layers[1].trainable = False
+    presets.save_preset(model, tmp_path / "frozen")
+    loaded = presets.load_preset(tmp_path / "frozen")
+    assert all(layer.trainable for layer in loaded.network.layers)
+    np.testing.assert_allclose(chroma(loaded), chroma(model), atol=0.05)
+
+
 def test_metadata_tell_sizes_versions_and_what_the_caller_adds(model, folder):
     facts = json.loads((folder / "metadata.json").read_text())
     assert facts["parameters"] == model.count_params()
