@@ -110,7 +110,7 @@ def load(path_or_preset):
 
 
 def save_preset(model, folder, metadata=None):
-    """Writes a model as a preset.
+    """Writes a model as a preset, all of whose layers may be trained, also those that its own training left alone.
 
     Args:
         model: a `ColorModel`.
@@ -124,7 +124,7 @@ def save_preset(model, folder, metadata=None):
     folder = Path(folder)
     model = color_model.in_float32(model)
     for layer in model.network.layers:
-        layer.trainable = True  # what its own training left as it was, whoever goes on may train
+        layer.trainable = True
     with np.errstate(over="ignore"):  # told in a sentence below
         weights = {w.path: keras.ops.convert_to_numpy(w).astype("float16") for w in model.network.weights}
     for name, values in weights.items():
