@@ -14,8 +14,11 @@ asks for, where a saturation is chosen of those whose colourfulness is 0.75 to 1
 stays where no other is better by 0.08 points, which is noise, and calm where it costs less than 0.3. The figures of
 the card are those of `rainbownet evaluate` on each of the held-out sets, one of them with `--damage`; it is written
 from their JSON, which is kept in its metadata.json.
-NOTES.json holds what no figure says: "description", "data", "machine", "commands" (a list) and "limits" (a list of
-sentences). Takes half an hour, and says each setting as it has been measured; writes two bytes a parameter.
+NOTES.json holds what no figure says: "description"; "data" (how the photos were drawn), "photos" (a list of rows: how
+many, of what, since when, from where, on what terms), "machine" and "commands" (a list); "limits" (a list of what it is
+bad at), "failures" (what failures.jpg, which is put into the preset's folder, shows; or nothing) and "history" (a list
+of what the commands do not say). Takes half an hour, and says each setting as it has been measured; writes two bytes a
+parameter.
 """
 
 import argparse
@@ -46,7 +49,7 @@ TRIED = (
 NOISE = 0.08  # points of both AuC together, each photo with both settings: 0.15 on 180 photos, as 1 / sqrt(photos)
 EYE = 0.3  # points of both AuC together that calm may cost
 PASS = 0.4  # points of both AuC together that a further pass through the network, or its time, has to bring
-NOTES = ("description", "data", "machine", "commands", "limits")
+NOTES = ("description", "data", "photos", "machine", "commands", "limits", "failures", "history")
 LIFELIKE = (0.75, 1.1)  # colourfulness against the truth's
 CHOSEN_ON = 600  # photos of all sets together
 THINNED = 2  # of so many rows and columns of these, one is measured
@@ -235,16 +238,13 @@ def card(metadata, settings):
         f"{metadata['parameters']:,} parameters, {metadata['bytes'] / 1e6:.1f} MB (float16), trained at "
         f"{metadata['size'][0]}x{metadata['size'][1]}; {_said(settings)}.",
         "",
-        "## Training",
+        "## What it is bad at",
         "",
-        metadata["data"],
-        "",
-        "```bash",
-        *metadata["commands"],
-        "```",
-        "",
-        f"The training ran {how['steps']:,} steps of {how['recipe']['batch']} photos in {how['minutes']:.0f} "
-        f"minutes on {metadata['machine']}.",
+        *(f"- {limit}" for limit in metadata["limits"]),
+    ]
+    if metadata["failures"]:
+        lines += ["", metadata["failures"], "", "![Failures](failures.jpg)"]
+    lines += [
         "",
         "## Figures",
         "",
@@ -259,33 +259,60 @@ def card(metadata, settings):
             f"{protocol['photos']} photos, short side {protocol['size']}, {protocol['crop']} crop, temperature "
             f"{protocol['temperature']}.",
             "",
-            "| | PSNR (dB) | AuC (%) | balanced AuC (%) | colourfulness | against the truth's |",
-            "| --- | --- | --- | --- | --- | --- |",
-        ]
-        lines += [
-            f"| {row} | {f['psnr']:.2f} | {f['auc']:.1f} | {f['auc_balanced']:.1f} | {f['colorfulness']:.1f} | "
-            f"{f['colorfulness'] / truth['colorfulness']:.2f} |"
-            for row, f in result["rows"].items()
-        ]
-        lines += ["", result["verdict"]]
+            *_table(
+                ("", "PSNR (dB)", "AuC (%)", "balanced AuC (%)", "colourfulness", "against the truth's"),
+                (
+                    (
+                        row, f"{f['psnr']:.2f}", f"{f['auc']:.1f}", f"{f['auc_balanced']:.1f}",
+                        f"{f['colorfulness']:.1f}", f"{f['colorfulness'] / truth['colorfulness']:.2f}",
+                    )
+                    for row, f in result["rows"].items()
+                ),
+            ),
+            "",
+            result["verdict"],
+        ]  # fmt: skip
         if result["damage"]:
             lines += ["", f"Damages take of that gain: {_taken(result['damage'])}."]
     lines += [
         "",
-        f"The settings were chosen on {metadata['chosen_on']}, one after the other; for `stretch` both AuC are means "
-        "over the photos as they are and faded:",
+        "## Settings",
         "",
-        "| setting | balanced AuC (%) | AuC (%) | PSNR (dB) | colourfulness against the truth's |",
-        "| --- | --- | --- | --- | --- |",
-    ]
-    lines += [
-        f"| {_said(row['setting'])}{' (chosen)' if row['chosen'] else ''} | {row['auc_balanced']:.2f} | "
-        f"{row['auc']:.2f} | {row['psnr']:.2f} | {row['vividness']:.2f} |"
-        for row in metadata["settings"]
-    ]
-    lines += ["", "## What it is bad at", ""]
-    lines += [f"- {limit}" for limit in metadata["limits"]]
+        f"They were chosen on {metadata['chosen_on']}, one after the other; for `stretch` both AuC are means over the "
+        "photos as they are and faded:",
+        "",
+        *_table(
+            ("setting", "balanced AuC (%)", "AuC (%)", "PSNR (dB)", "colourfulness against the truth's"),
+            (
+                (
+                    f"{_said(row['setting'])}{' (chosen)' if row['chosen'] else ''}", f"{row['auc_balanced']:.2f}",
+                    f"{row['auc']:.2f}", f"{row['psnr']:.2f}", f"{row['vividness']:.2f}",
+                )
+                for row in metadata["settings"]
+            ),
+        ),
+        "",
+        "## Training",
+        "",
+        metadata["data"],
+        "",
+        *_table(("photos", "of what", "since", "from", "terms"), metadata["photos"]),
+        "",
+        "```bash",
+        *metadata["commands"],
+        "```",
+        "",
+        f"The last training ran {how['steps']:,} steps of {how['recipe']['batch']} photos in {how['minutes']:.0f} "
+        f"minutes on {metadata['machine']}.",
+    ]  # fmt: skip
+    if metadata["history"]:
+        lines += ["", "What the commands do not say:", "", *(f"- {said}" for said in metadata["history"])]
     return "\n".join(lines) + "\n"
+
+
+def _table(columns, rows):
+    """The lines of a table in Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
 
 
 def _taken(damage):

@@ -23,7 +23,11 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
         Image.fromarray(rgb).resize((48, 40)).save(photos / f"{i}.png")
     training.train(systems.get("rainbownet", size=32, filters=2, batch=8), photos, tmp_path / "run", steps=2)
     notes = tmp_path / "notes.json"
-    text = {"description": "A toy.", "data": "Noise.", "machine": "a toy", "commands": ["make toy"], "limits": ["All."]}
+    text = {
+        "description": "A toy.", "data": "Drawn alike.", "photos": [["80", "noise", "first", "nowhere", "none"]],
+        "machine": "a toy", "commands": ["make toy"], "limits": ["All."], "failures": "The worst:",
+        "history": ["Long."],
+    }  # fmt: skip
     notes.write_text(json.dumps(text))
     folder = tmp_path / "toy"
     run, held_out = str(tmp_path / "run"), str(photos)
@@ -50,14 +54,22 @@ def test_a_run_becomes_a_preset_with_a_card(tmp_path, monkeypatch):
     row = figures["rows"]["model"]
     assert f"| model | {row['psnr']:.2f} | {row['auc']:.1f} | {row['auc_balanced']:.1f} |" in card
     assert f"scales {wanted['scales']}, temperature" in card
-    assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card
+    assert "A toy." in card and "make toy" in card and "- All." in card and "| gray |" in card and "- Long." in card
+    assert "| 80 | noise | first | nowhere | none |" in card and "The worst:\n\n![Failures](failures.jpg)" in card
     assert card.count("(chosen)") == 5 and "chosen on photos, one after" in card
     assert "grainy" in figures["damage"] and "Damages take of that gain: " in card
 
 
 def test_notes_that_lack_something_are_told_before_the_work(tmp_path):
-    with pytest.raises(ValueError, match="The notes lack machine, limits"):
+    with pytest.raises(ValueError, match="The notes lack photos, machine, limits, failures, history"):
         make_preset.make_preset(tmp_path, tmp_path, [], {"description": "", "data": "", "commands": []})
+
+
+@pytest.mark.parametrize("name", ["lite_unet", "fast"])
+def test_the_cards_that_ship_say_what_was_measured(name):
+    folder = presets.resolve(name)
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert (folder / "README.md").read_text() == make_preset.card(metadata, presets.load(folder).defaults)
 
 
 def settings_where(monkeypatch, liked, default_temperature, **options):
