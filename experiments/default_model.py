@@ -404,9 +404,10 @@ def count_prior(groups, grid, shares):
     prior = ColorPrior(len(grid))
     draw = np.random.default_rng(1)
     for files, share in zip(groups, shares, strict=True):
-        for i in draw.integers(len(files), size=round(PRIOR_PHOTOS * share)):
-            rgb = decode_rgb(files[i].read(), 64)[:64, :64]
-            prior.update(ops.convert_to_numpy(grid.assign(color.rgb_to_lab(shrunk(rgb))[..., 1:])))
+        drawn = draw.integers(len(files), size=round(PRIOR_PHOTOS * share))
+        for start in range(0, len(drawn), 100):
+            rgb = np.stack([shrunk(decode_rgb(files[i].read(), 64)[:64, :64]) for i in drawn[start : start + 100]])
+            prior.update(ops.convert_to_numpy(grid.assign(color.rgb_to_lab(rgb)[..., 1:])))
     return prior
 
 
