@@ -14,6 +14,7 @@ import functools
 import keras
 import numpy as np
 from keras import ops
+from scipy.spatial.distance import cdist
 
 # The look-up tables cover ab from -128 to 128 in squares of side 1. Cell borders of both grids lie on whole numbers,
 # so a square never straddles two cells.
@@ -135,7 +136,7 @@ class Buckets(Palette):
     def _table(self):
         middles = _LOW + 0.5 + np.arange(_SIDE)
         a, b = np.meshgrid(middles, middles, indexing="ij")
-        table = _squared_distances(np.stack([a, b], -1).reshape(-1, 2), self.centers).argmin(1).astype("int32")
+        table = cdist(np.stack([a, b], -1).reshape(-1, 2), self.centers, "sqeuclidean").argmin(1).astype("int32")
         if self.cell:
             numbers = {_cell_number(center, self.cell): i for i, center in enumerate(self.centers)}
             cells = zip(_truncated_cell(a.ravel(), self.cell), _truncated_cell(b.ravel(), self.cell), strict=True)
@@ -146,7 +147,7 @@ class Buckets(Palette):
         """For each square, the centers that can be among the k nearest of a colour in it; padded with far ones."""
         middles = _LOW + 0.5 + np.arange(_SIDE)
         squares = np.stack(np.meshgrid(middles, middles, indexing="ij"), -1).reshape(-1, 2)
-        distances = np.sqrt(_squared_distances(squares, self.centers))
+        distances = cdist(squares, self.centers)
         # A colour is at most half a diagonal from the middle of its square: twice that is the most by which the
         # order of two centers can be wrong.
         reach = np.sort(distances, axis=1)[:, neighbors - 1] + np.sqrt(2)
@@ -274,7 +275,3 @@ def _truncated_cell(values, side):
 
 def _cell_number(center, side):
     return tuple(int(_truncated_cell(np.float64(c), side)) for c in center)
-
-
-def _squared_distances(colors, centers):
-    return np.square(colors[:, None, 0] - centers[None, :, 0]) + np.square(colors[:, None, 1] - centers[None, :, 1])
