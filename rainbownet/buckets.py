@@ -150,7 +150,7 @@ class Buckets(Palette):
         distances = cdist(squares, self.centers)
         # A colour is at most half a diagonal from the middle of its square: twice that is the most by which the
         # order of two centers can be wrong.
-        reach = np.sort(distances, axis=1)[:, neighbors - 1] + np.sqrt(2)
+        reach = np.partition(distances, neighbors - 1, axis=1)[:, neighbors - 1] + np.sqrt(2)
         count = int((distances <= reach[:, None]).sum(1).max())
         return np.argsort(distances, axis=1)[:, :count].astype("int32")
 

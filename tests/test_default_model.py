@@ -14,6 +14,7 @@ from rainbownet import color, color_model, presets, training
 from rainbownet.buckets import ab_112, ab_313
 from rainbownet.codecs import BucketCodec
 from rainbownet.color_model import ColorModel
+from rainbownet.data.files import find_photos
 from rainbownet.models import efficientnet_lite
 from rainbownet.models.lite_unet import lite_unet
 
@@ -29,7 +30,8 @@ def photos(tmp_path):
     return folder
 
 
-def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
+def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path, monkeypatch):
+    monkeypatch.setattr(default_model, "PRIOR_PHOTOS", 48)
     thumbnails = shutil.copytree(photos, tmp_path / "thumbnails")
     out = tmp_path / "run"
     command = [str(photos), "--thumbnails", str(thumbnails), "--out", str(out), "--network", "fast", "--quick"]
@@ -71,6 +73,22 @@ def test_a_run_is_resumed_and_leaves_a_model(photos, tmp_path):
     begun = color_model.load(third / "best.keras").network.get_layer("logits").kernel
     wanted = presets.load(tmp_path / "preset").network.get_layer("logits").kernel
     np.testing.assert_array_equal(ops.convert_to_numpy(begun), ops.convert_to_numpy(wanted))
+
+
+def test_the_prior_has_each_group_by_its_share(tmp_path, monkeypatch):
+    monkeypatch.setattr(default_model, "PRIOR_PHOTOS", 250)  # not a whole number of batches
+    groups = []
+    for name, rgb in (("red", (200, 30, 30)), ("blue", (30, 30, 200))):
+        (tmp_path / name).mkdir()
+        for i, size in enumerate(((64, 64), (90, 70))):
+            Image.new("RGB", size, rgb).save(tmp_path / name / f"{i}.png")
+        groups.append(find_photos(tmp_path / name))
+    grid = ab_313()
+    counts = np.asarray(default_model.count_prior(groups, grid, [0.8, 0.2]).counts)
+    lab = color.rgb_to_lab(np.array([(200, 30, 30), (30, 30, 200)], "uint8"))
+    red, blue = ops.convert_to_numpy(grid.assign(lab[..., 1:]))
+    # 64x64 pixels of each photo are 16x16 places of the output.
+    assert (counts[red], counts[blue], counts.sum()) == (200 * 256, 50 * 256, 250 * 256)
 
 
 def test_photos_of_one_folder_have_the_names_that_a_run_knows_them_by(photos):
