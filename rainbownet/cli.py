@@ -83,7 +83,7 @@ def colorize(
     ] = None,
     calm: Annotated[
         float | None,
-        typer.Option(min=0, max=1, help="0 to 1, how far magenta becomes red, doubtful colors gray, reds quieter."),
+        typer.Option(min=0, max=1, help="0 to 1, how far magenta becomes red, doubtful colors brown or gray."),
     ] = None,
     ceiling: Annotated[float | None, typer.Option(min=0, help="Highest chroma, in Lab units; inf sets none.")] = None,
     flip: Annotated[

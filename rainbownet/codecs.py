@@ -32,6 +32,12 @@ _TURN = np.interp(np.arange(361), (0, 30, 40, 300, 315, 360), (23, 2, 0, 0, 60, 
 _SURE = np.interp(np.arange(361), (0, 30, 45, 150, 180, 300, 315, 360), (0.45, 0.45, 0, 0, 0.6, 0.6, 0.45, 0.45))
 _UNSURE = 0.3
 
+# For each degree of the turned hue, by how many degrees `calm` turns it on towards brown, which most reds and oranges
+# that the network is unsure of are: none where the distribution's colours agree by `_RED_SURE`, all of it where they
+# agree by `_UNSURE` less.
+_BROWNED = np.interp(np.arange(361), (0, 40, 90, 300, 315, 360), (20, 20, 0, 0, 20, 20))
+_RED_SURE = 0.7
+
 # For each degree of the turned hue, the chroma in Lab units beyond which `calm` takes a share, and that share: of
 # violet and red, of which the truth has half of what is predicted, or less, however sure the network is.
 _LOUD = np.interp(np.arange(361), (0, 15, 30, 300, 315, 360), (15, 15, 25, 25, 15, 15))
@@ -144,11 +150,12 @@ class BucketCodec:
             l: (batch, H, W, 1) float, L in 0..100 at the size of the network's input; needed where the colour space
                 leaves ab to depend on it.
             calm: how far it goes, 0 to 1, with colours that are seldom right. Magenta and rose (hues from 300 over 360
-                to 40 degrees in the Lab plane) are turned to red. Cool colours and reds become gray where the
-                distribution's colours disagree, that is where the mean's chroma is small against the mean of their
-                chroma: a mean of red and blue is purple, which neither of them is. And strong violet and red become
-                quieter: of what they have beyond a chroma of 25 the half is taken, of the reds that were magenta or
-                rose more. The figures behind it: docs/coloring.md.
+                to 40 degrees in the Lab plane) are turned to red. Where the distribution's colours disagree, that is
+                where the mean's chroma is small against the mean of their chroma, reds and oranges are turned towards
+                brown, and cool colours and the reds that are most doubtful become gray: a mean of red and blue is
+                purple, which neither of them is. And strong violet and red become quieter: of what they have beyond
+                a chroma of 25 the half is taken, of the reds that were magenta or rose more. The figures behind it:
+                docs/coloring.md.
 
         Returns:
             (batch, height, width, 2) float32, ab in Lab units.
@@ -167,10 +174,10 @@ class BucketCodec:
         chroma = ops.norm(ab, axis=-1, keepdims=True)
         hue = ops.arctan2(ab[..., 1:], ab[..., :1]) * (180 / math.pi)
         hue = hue + calm * _of_hue(hue, _TURN)
-        sure, loud, taken = ops.split(_of_hue(hue, _SURE, _LOUD, _TAKEN), 3, axis=-1)
+        sure, loud, taken, browned = ops.split(_of_hue(hue, _SURE, _LOUD, _TAKEN, _BROWNED), 4, axis=-1)
         chroma = chroma * (1 - calm * ops.clip((sure - agreement) / _UNSURE, 0, 1))
         chroma = chroma * (1 - calm * taken * (1 - loud / ops.maximum(chroma, loud)))
-        angle = hue * (math.pi / 180)
+        angle = (hue + calm * browned * ops.clip((_RED_SURE - agreement) / _UNSURE, 0, 1)) * (math.pi / 180)
         return chroma * ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
 
     def colors(self, logits, temperature=None):

@@ -47,8 +47,9 @@ class Settings:
         temperature: 0 takes the most likely colour of each place, 1 the mean of all, which is paler, most of all, above
             1, where the network is unsure; `None` takes the codec's own.
         saturation: factor on the chroma: 0 gives the gray photo.
-        calm: 0..1, how far magenta and rose become red, cool colours and reds that the network is unsure of gray, and
-            strong reds quieter; see `BucketCodec.decode`. Not for regressions, which are never unsure.
+        calm: 0..1, how far magenta and rose become red, reds that the network is unsure of brown, cool colours
+            that it is unsure of gray, and strong reds quieter; see `BucketCodec.decode`. Not for regressions, which
+            are never unsure.
         ceiling: the highest chroma, in Lab units: stronger colours keep their hue and become as strong as this. `None`
             or infinity sets none.
         flip: whether the network also sees the photo's mirror image, and the mean of both answers counts. Takes twice
@@ -187,7 +188,7 @@ class Colorizer:
                 uint16 or float in 0..1. A list of these, or an array (batch, height, width, 1 or 3), is a batch.
             temperature: see `Settings`, also for what follows; `None` takes the colorizer's own.
             saturation: factor on the chroma.
-            calm: how far magenta becomes red, doubtful cool colours and reds gray, and strong reds quieter.
+            calm: how far magenta becomes red, doubtful reds brown, cool colours gray, and strong reds quieter.
             ceiling: the highest chroma.
             flip: whether the photo's mirror image counts too.
             scales: sizes that the network sees the photo at.
